@@ -71,15 +71,18 @@ def run(
     stdin: IO[bytes] | None = None,
     text: str | None = None,
     show: bool = False,
+    quiet: bool = False,
 ) -> str:
     """Run a command, printing it first, and return its standard output.
 
     `env` is added to the environment; `text` or `stdin` feeds standard input; `show` streams the
-    output as it comes (standard error included) instead of keeping it for the error message only.
+    output as it comes (standard error included) instead of keeping it for the error message only;
+    `quiet` leaves out the printed command, for polling.
     Raise CommandError, which carries the last lines of the output and `hint`, when it exits with an error.
     """
     words = [str(word) for word in command]
-    print(f"  $ {shlex.join(words)}", flush=True)
+    if not quiet:
+        print(f"  $ {shlex.join(words)}", flush=True)
     merged = {**os.environ, **(env or {})}
     try:
         if show:

@@ -1,0 +1,227 @@
+"""The demo: one release on a real cluster, one test image through it, the answer printed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ci import cluster, datasets, images, paths, tools
+from ci.steps import StepError, run, step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAMESPACE = "demo"
+RELEASE = "mnist"
+FULLNAME = "mnist-tensorflow-model"
+SIDE_PIXELS = 28
+# An IDX image file starts with four big-endian 32-bit numbers, a label file with two (the MNIST page's format).
+IMAGE_HEADER_BYTES = 16
+LABEL_HEADER_BYTES = 8
+TEST_IMAGE_INDEX = 0
+START_TIMEOUT_SECONDS = 300
+END_TIMEOUT_SECONDS = 60
+ROLLOUT_TIMEOUT_SECONDS = 600
+POLL_SECONDS = 1.0
+REQUEST_TIMEOUT_SECONDS = 30
+API_PORT = 8080
+SHADES = " .:-=+*#%@"
+
+
+@dataclass(frozen=True)
+class Digit:
+    """One test image: 784 pixels 0..255 in row order, and the digit it shows."""
+
+    pixels: bytes
+    label: int
+
+    def drawing(self) -> str:
+        """Return the image as 28 lines of text, two characters a pixel."""
+        rows = (self.pixels[start : start + SIDE_PIXELS] for start in range(0, len(self.pixels), SIDE_PIXELS))
+        return "\n".join("".join(SHADES[pixel * (len(SHADES) - 1) // 255] * 2 for pixel in row).rstrip() for row in rows)
+
+
+def ready(provider: str, registry: str = "") -> cluster.Cluster:
+    """Bring up the cluster, push the images to it, and write the values that name them by digest."""
+    up = cluster.up(provider)
+    target = registry or up.registry
+    if not target:
+        raise StepError(
+            f"no registry is known for provider {provider}",
+            why="the cluster pulls the images from a registry it can reach",
+            hint="name one that you may push to: -- --provider existing --registry registry.example.com/team",
+        )
+    images.write_values(images.push(images.build(), target), values_file())
+    return up
+
+
+def values_file() -> Path:
+    """Return the file with the chart values that name the pushed images."""
+    return paths.cache() / "images-values.json"
+
+
+def run_demo(provider: str, registry: str = "") -> None:
+    """Install the chart and print one prediction; raise StepError with the way out where a step fails."""
+    start = time.monotonic()
+    up = ready(provider, registry)
+    _install(up)
+    _follow_training(up)
+    _wait_until_served(up)
+    digit = test_digit(TEST_IMAGE_INDEX)
+    with step("send a test image to /predict"), _api_url(up) as url:
+        answer = _predict(url, digit)
+    print(digit.drawing())
+    print(f"\nThe image shows a {digit.label}. POST /predict answered {json.dumps(answer)}")
+    print(f"From start to prediction: {time.monotonic() - start:.0f} s\n")
+    _print_next(up)
+
+
+def test_digit(index: int) -> Digit:
+    """Return one image of the MNIST test set."""
+    folder = paths.cache() / "datasets"
+    datasets.fetch(folder)
+    size = SIDE_PIXELS * SIDE_PIXELS
+    pixels = (folder / "mnist" / "t10k-images-idx3-ubyte").read_bytes()
+    labels = (folder / "mnist" / "t10k-labels-idx1-ubyte").read_bytes()
+    offset = IMAGE_HEADER_BYTES + index * size
+    return Digit(pixels[offset : offset + size], labels[LABEL_HEADER_BYTES + index])
+
+
+def _install(up: cluster.Cluster) -> None:
+    with step(f"install release {RELEASE} in namespace {NAMESPACE}"):
+        run(
+            [
+                tools.helm(),
+                "upgrade",
+                "--install",
+                RELEASE,
+                paths.CHART,
+                f"--kubeconfig={up.kubeconfig}",
+                f"--namespace={NAMESPACE}",
+                "--create-namespace",
+                f"--values={values_file()}",
+            ]
+        )
+
+
+def _follow_training(up: cluster.Cluster) -> None:
+    """Show the training Job's log as it is written; fail with its reason when it does."""
+    job = _training_job(up)
+    with step("training"):
+        pod = _wait_for_start(up, job)
+        _kubectl(up, "logs", "--follow", pod, show=True)
+        _wait_for_end(up, job)
+
+
+def _training_job(up: cluster.Cluster) -> str:
+    where = (f"--namespace={NAMESPACE}", f"--kubeconfig={up.kubeconfig}")
+    found = re.search(rf"{FULLNAME}-training-[0-9a-f]+", run([tools.helm(), "get", "manifest", RELEASE, *where]))
+    if found is None:
+        raise StepError(f"release {RELEASE} has no training Job", hint="nox -s down, then nox -s demo")
+    return found[0]
+
+
+def _wait_for_start(up: cluster.Cluster, job: str) -> str:
+    """Return the name of the Job's newest pod once it has a log to show."""
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    reason = "no pod yet"
+    while time.monotonic() < deadline:
+        pods = json.loads(_kubectl(up, "get", "pods", f"--selector=job-name={job}", "--output=json", quiet=True))["items"]
+        for pod in sorted(pods, key=lambda item: str(item["metadata"]["creationTimestamp"]), reverse=True):
+            if pod["status"]["phase"] in {"Running", "Succeeded", "Failed"}:
+                return str(pod["metadata"]["name"])
+            reason = _waiting_reason(pod)
+        time.sleep(POLL_SECONDS)
+    raise StepError(
+        f"training did not start within {START_TIMEOUT_SECONDS} s",
+        why=reason,
+        hint=f"kubectl --kubeconfig {up.kubeconfig} --namespace {NAMESPACE} describe job {job}",
+    )
+
+
+def _waiting_reason(pod: dict[str, Any]) -> str:
+    states = [status["state"].get("waiting", {}) for status in pod["status"].get("containerStatuses", [])]
+    conditions = [condition.get("message", "") for condition in pod["status"].get("conditions", [])]
+    told = [f"{state.get('reason', '')} {state.get('message', '')}".strip() for state in states] + conditions
+    return next((text for text in told if text), str(pod["status"]["phase"]))
+
+
+def _wait_for_end(up: cluster.Cluster, job: str) -> None:
+    """Return when the Job is complete; raise StepError with the trainer's own reason when it failed."""
+    deadline = time.monotonic() + END_TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        status = json.loads(_kubectl(up, "get", "job", job, "--output=json", quiet=True))["status"]
+        states = {item["type"]: item for item in status.get("conditions", []) if item["status"] == "True"}
+        if "Complete" in states:
+            return
+        if "Failed" in states:
+            raise StepError("training failed", why=states["Failed"].get("message", ""), hint="its log is above")
+        time.sleep(POLL_SECONDS)
+    raise StepError(f"{job} did not end within {END_TIMEOUT_SECONDS} s of its log")
+
+
+def _wait_until_served(up: cluster.Cluster) -> None:
+    with step("model verified, loaded, warmed up and served"):
+        for name in ("server", "api"):
+            _kubectl(
+                up, "rollout", "status", f"deployment/{FULLNAME}-{name}", f"--timeout={ROLLOUT_TIMEOUT_SECONDS}s"
+            )
+
+
+@contextlib.contextmanager
+def _api_url(up: cluster.Cluster) -> Iterator[str]:
+    """Forward a free local port to the api Service while the block runs."""
+    command = [
+        str(tools.kubectl()),
+        f"--kubeconfig={up.kubeconfig}",
+        f"--namespace={NAMESPACE}",
+        "port-forward",
+        f"service/{FULLNAME}-api",
+        f":{API_PORT}",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None  # noqa: S101 - PIPE was asked for
+        try:
+            line = process.stdout.readline()
+            found = re.search(r"127\.0\.0\.1:(\d+)", line)
+            if found is None:
+                raise StepError("kubectl port-forward did not start", why=line.strip())
+            yield f"http://127.0.0.1:{found[1]}"
+        finally:
+            process.terminate()
+
+
+def _predict(url: str, digit: Digit) -> dict[str, str]:
+    request = urllib.request.Request(
+        f"{url}/predict",
+        data=json.dumps({"input": list(digit.pixels)}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_SECONDS) as reply:  # noqa: S310 - http, above
+            answer: dict[str, str] = json.load(reply)
+            return answer
+    except urllib.error.HTTPError as error:
+        raise StepError(f"/predict answered {error.code}", why=error.read().decode(errors="replace")) from error
+
+
+def _print_next(up: cluster.Cluster) -> None:
+    kubectl = f"{tools.kubectl()} --kubeconfig {up.kubeconfig} --namespace {NAMESPACE}"
+    print("Try it yourself:")
+    print(f"  {kubectl} get all")
+    print(f"  {kubectl} port-forward service/{FULLNAME}-api 8080:{API_PORT}")
+    print("  curl http://127.0.0.1:8080/v1/model")
+    print("Remove all of it: ci/nox -s down")
+
+
+def _kubectl(up: cluster.Cluster, *arguments: str, show: bool = False, quiet: bool = False) -> str:
+    words = [tools.kubectl(), f"--kubeconfig={up.kubeconfig}", f"--namespace={NAMESPACE}", *arguments]
+    return run(words, show=show, quiet=quiet)

@@ -1,0 +1,148 @@
+"""The images of the chart's components: built, sized, pushed, and named by digest for the chart."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import ssl
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ci import base_image, datasets, docker_engine, paths
+from ci.steps import run, step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+COMPONENTS = ("training", "loader", "server", "api")
+PREFIX = "tensorflow-model-"
+# The layer training and server share; built first, never pushed by itself.
+TENSORFLOW_IMAGE = f"{PREFIX}tensorflow"
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Image:
+    """A built image: its component and tag here and, once pushed, `registry/repository@digest`."""
+
+    component: str
+    tag: str
+    size_bytes: int
+    pushed: str = ""
+
+    def values(self) -> dict[str, object]:
+        """Return the chart's `image` value that pins this pushed image by its digest."""
+        name, _, digest = self.pushed.partition("@")
+        registry, _, repository = name.partition("/")
+        return {"registry": registry, "repository": repository, "digest": digest}
+
+
+def version() -> str:
+    """Return the chart's appVersion, which is the default tag of every image."""
+    chart = (paths.CHART / "Chart.yaml").read_text(encoding="utf-8")
+    found = re.search(r'^appVersion: "?([^"\s]+)"?\s*$', chart, flags=re.MULTILINE)
+    if found is None:
+        raise ValueError(f"{paths.CHART}/Chart.yaml has no appVersion")
+    return found[1]
+
+
+def build(components: Sequence[str] = COMPONENTS) -> list[Image]:
+    """Build the images, bases and data sets first; print and return their names and sizes."""
+    docker_engine.ensure()
+    bases = base_image.ensure()
+    with step("data sets inside the training image"):
+        datasets.fetch(paths.ROOT / "images" / "training" / "data")
+    arguments = {
+        "PYTHON_IMAGE": bases.runtime,
+        "PYTHON_BUILD_IMAGE": bases.build,
+        "TENSORFLOW_IMAGE": TENSORFLOW_IMAGE,
+    }
+    with _secrets() as secrets:
+        if {"training", "server"} & set(components):
+            _build("tensorflow", TENSORFLOW_IMAGE, arguments, secrets)
+        for component in components:
+            _build(component, _tag(component), arguments, secrets)
+    built = [Image(component, _tag(component), _size_bytes(_tag(component))) for component in components]
+    for image in built:
+        print(f"  {image.tag}: {image.size_bytes / MEBIBYTE:.0f} MiB")
+    print(f"  (training and server share {TENSORFLOW_IMAGE}: {_size_bytes(TENSORFLOW_IMAGE) / MEBIBYTE:.0f} MiB)")
+    return built
+
+
+def push(images: Sequence[Image], registry: str) -> list[Image]:
+    """Push the images to `registry/`; return them with the digests it knows them by."""
+    return [_push(image, registry) for image in images]
+
+
+def values(images: Sequence[Image]) -> dict[str, object]:
+    """Return chart values that name every pushed image by digest."""
+    return {image.component: {"image": image.values()} for image in images}
+
+
+def write_values(images: Sequence[Image], path: Path) -> None:
+    """Write `values` as JSON, which Helm reads as YAML."""
+    path.write_text(json.dumps(values(images), indent=2) + "\n", encoding="utf-8")
+
+
+def _tag(component: str) -> str:
+    return f"{PREFIX}{component}:{version()}"
+
+
+def _build(component: str, tag: str, arguments: Mapping[str, str], secrets: Sequence[str]) -> None:
+    with step(f"build {tag}"):
+        run(
+            [
+                docker_engine.client(),
+                "build",
+                "--progress=plain",
+                "--network=host",
+                f"--file=images/{component}/Dockerfile",
+                f"--tag={tag}",
+                *(f"--build-arg={name}={value}" for name, value in _declared(component, arguments).items()),
+                *secrets,
+                ".",
+            ],
+            cwd=paths.ROOT,
+            env={"DOCKER_BUILDKIT": "1"},
+            hint="behind a proxy or a private mirror, see 'Building the images' in README.md",
+        )
+
+
+def _declared(component: str, arguments: Mapping[str, str]) -> dict[str, str]:
+    """Keep the build arguments the component's Dockerfile declares; the builder complains about others."""
+    text = (paths.ROOT / "images" / component / "Dockerfile").read_text(encoding="utf-8")
+    return {name: value for name, value in arguments.items() if re.search(rf"^ARG {name}=", text, re.MULTILINE)}
+
+
+@contextmanager
+def _secrets() -> Iterator[list[str]]:
+    """Give the machine's certificate bundle and package mirror to builds, never to an image."""
+    bundle = os.environ.get("PIP_CERT") or os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
+    with tempfile.TemporaryDirectory() as folder:
+        found = [f"--secret=id=ca-bundle,src={bundle}"] if bundle and Path(bundle).is_file() else []
+        index = os.environ.get("PIP_INDEX_URL")
+        if index:
+            conf = Path(folder) / "pip.conf"
+            conf.write_text(f"[global]\nindex-url = {index}\n", encoding="utf-8")
+            found.append(f"--secret=id=pip-conf,src={conf}")
+        yield found
+
+
+def _push(image: Image, registry: str) -> Image:
+    repository = f"{registry.rstrip('/')}/{image.tag.partition(':')[0]}"
+    target = f"{repository}:{version()}"
+    client = docker_engine.client()
+    with step(f"push {target}"):
+        run([client, "tag", image.tag, target])
+        run([client, "push", "--quiet", target], hint=f"docker login {registry.partition('/')[0]}")
+        digests = json.loads(run([client, "image", "inspect", "--format={{json .RepoDigests}}", target]))
+    pushed = next(digest for digest in digests if digest.startswith(f"{repository}@"))
+    return Image(image.component, image.tag, image.size_bytes, pushed)
+
+
+def _size_bytes(tag: str) -> int:
+    return int(run([docker_engine.client(), "image", "inspect", "--format={{.Size}}", tag]))

@@ -1,0 +1,128 @@
+"""Everything a change must pass, and everything a person runs: `nox --list` names the sessions."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+LOCKS = ROOT / "ci" / "locks"
+IMAGES = ROOT / "images"
+
+# Sources of each shipped package, so that tests run on the tree and need no installation.
+SOURCES = [ROOT / "model" / "src", *(IMAGES / name / "src" for name in ("api", "loader", "server"))]
+PYTHONPATH = ":".join(str(path) for path in (ROOT, *SOURCES))
+SCRIPTS = ["ci/nox", ".ci/run"]
+
+nox.options.sessions = ["lint", "unit", "contract", "chart", "e2e"]
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = True
+nox.needs_version = ">=2026.10.20"
+
+
+def install(session: nox.Session, *locks: Path) -> None:
+    """Install hashed locks, once per content: a reused environment with equal locks is left alone."""
+    stamp = Path(session.virtualenv.location) / "installed.txt"
+    wanted = "".join(lock.read_text(encoding="utf-8") for lock in locks)
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
+        return
+    for lock in locks:
+        session.install("--quiet", "--require-hashes", "--no-deps", "-r", str(lock))
+    stamp.write_text(wanted, encoding="utf-8")
+
+
+def python(session: nox.Session, *arguments: str) -> None:
+    """Run Python on the tree's packages in the session's environment."""
+    session.run("python", *arguments, env={"PYTHONPATH": PYTHONPATH})
+
+
+def tool(session: nox.Session, *arguments: str) -> None:
+    """Run `python -m ci ...`, which needs nothing but the standard library."""
+    session.run(sys.executable, "-m", "ci", *arguments, *session.posargs, external=True)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, types, shell scripts and YAML."""
+    install(session, LOCKS / "lint.txt")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy", "noxfile.py", "ci", "tests", *(str(path) for path in SOURCES))
+    session.run("shellcheck", *SCRIPTS, *(str(path) for path in sorted(IMAGES.glob("**/*.sh"))))
+    session.run("yamllint", "--strict", ".")
+
+
+@nox.session
+@nox.parametrize("environment", ["slim", "tensorflow"])
+def unit(session: nox.Session, environment: str) -> None:
+    """Test the packages in the two environments they ship in: without TensorFlow, and with it."""
+    suites = {
+        "slim": ([LOCKS / "unit-slim.txt"], ["api", "loader", "ci"]),
+        "tensorflow": ([LOCKS / "unit-tensorflow.txt"], ["trainer", "server"]),
+    }
+    locks, folders = suites[environment]
+    install(session, *locks)
+    python(session, "-m", "pytest", *(f"tests/unit/{folder}" for folder in folders), *session.posargs)
+
+
+@nox.session
+def contract(session: nox.Session) -> None:
+    """Hold the drop-in model server to TensorFlow Serving's contract (`-- --server-command` names another)."""
+    install(session, LOCKS / "unit-tensorflow.txt")
+    python(session, "-m", "pytest", "tests/contract", *session.posargs)
+
+
+@nox.session
+def chart(session: nox.Session) -> None:
+    """Render the chart with every values case and hold it to its properties."""
+    install(session, LOCKS / "chart.txt")
+    python(session, "-m", "pytest", "tests/chart", *session.posargs)
+
+
+@nox.session
+def e2e(session: nox.Session) -> None:
+    """Bring up a real cluster and prove the path from data to prediction on it."""
+    install(session, LOCKS / "e2e.txt")
+    session.run(sys.executable, "-m", "ci", "ready", external=True)
+    python(session, "-m", "pytest", "tests/e2e", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def demo(session: nox.Session) -> None:
+    """Go from nothing to a printed prediction on a real cluster (`-- --provider kind|minikube|existing`)."""
+    tool(session, "demo")
+
+
+@nox.session(venv_backend="none")
+def down(session: nox.Session) -> None:
+    """Remove the cluster, the registry and the routes the demo and the tests made."""
+    tool(session, "down")
+
+
+@nox.session(venv_backend="none")
+def images(session: nox.Session) -> None:
+    """Build the four images and print their sizes (`-- --push REGISTRY` pushes them)."""
+    tool(session, "images")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure side by side and print ratios (`-- training` runs one of them)."""
+    install(session, LOCKS / "unit-tensorflow.txt")
+    for name in session.posargs or ["training"]:
+        python(session, "-m", f"ci.bench_{name}")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Generate the chart's schema and reference from values.schema.yaml."""
+    install(session, LOCKS / "chart.txt")
+    python(session, "-m", "ci.chart_docs", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def lock(session: nox.Session) -> None:
+    """Resolve every requirement file again and pin it with hashes (`-- --upgrade` takes newer versions)."""
+    tool(session, "lock")
