@@ -1,0 +1,207 @@
+"""Programs the cluster is driven with: from PATH, else built from pinned Go modules, else downloaded."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import urllib.request
+from pathlib import Path
+
+from ci import paths, versions
+from ci.steps import StepError, run, step
+
+GO_MINIMUM = (1, 26)
+LDFLAGS = "-s -w"
+BUILD_ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-trimpath -buildvcs=false"}
+# Where the projects publish their binaries, each with a file of its SHA-256 beside it.
+DOWNLOADS = {
+    "kind": ("https://github.com/kubernetes-sigs/kind/releases/download/{version}/kind-{os}-{arch}", ".sha256sum"),
+    "helm": ("https://get.helm.sh/helm-{version}-{os}-{arch}.tar.gz", ".sha256sum"),
+    "helm3": ("https://get.helm.sh/helm-{version}-{os}-{arch}.tar.gz", ".sha256sum"),
+    "kubectl": ("https://dl.k8s.io/release/{version}/bin/{os}/{arch}/kubectl", ".sha256"),
+}
+DOWNLOAD_TIMEOUT_SECONDS = 120
+
+
+@functools.cache
+def helm() -> Path:
+    """Return Helm 4, or a Helm 3 of the user's that is new enough (3.14)."""
+    found = shutil.which("helm")
+    if found and _version_of([found, "version", "--short"]) >= (3, 14):
+        return Path(found)
+    return _provide("helm", versions.of_module("helm"))
+
+
+@functools.cache
+def helm3() -> Path:
+    """Return the pinned Helm 3, which the chart must render with as well."""
+    return _provide("helm3", versions.of_module("helm3"))
+
+
+@functools.cache
+def kind() -> Path:
+    """Return the pinned kind: node images are made for one version of it."""
+    return _provide("kind", versions.of_module("kind"))
+
+
+@functools.cache
+def kubectl() -> Path:
+    """Return kubectl from PATH when it is within one minor version of the cluster, else the pinned one."""
+    wanted = versions.CLUSTER["kubernetes"]
+    found = shutil.which("kubectl")
+    if found:
+        major, minor = _parse_version(wanted)[:2]
+        version = _version_of([found, "version", "--client"])
+        if version[:1] == (major,) and abs(version[1] - minor) <= 1:
+            return Path(found)
+    if has_go():
+        return _named(kubernetes(), "kubectl")
+    return _download("kubectl", wanted)
+
+
+@functools.cache
+def kubernetes() -> Path:
+    """Return the one binary that is every program of a node, built from Kubernetes' own modules."""
+    source = paths.ROOT / "ci" / "node" / "kubernetes"
+    digest = hashlib.sha256()
+    for path in sorted(source.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    version = versions.CLUSTER["kubernetes"]
+    digest.update(version.encode())
+    target = paths.cache() / "bin" / f"kubernetes-{version}-{digest.hexdigest()[:12]}"
+    if target.exists():
+        return target
+    _require_go("kubernetes")
+    major, minor = _parse_version(version)[:2]
+    package = "k8s.io/component-base/version"
+    flags = f"{LDFLAGS} -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
+    with step(f"build Kubernetes {version} (about 6 minutes on 2 cores, once)"), _atomic(target) as partial:
+        run(["go", "build", f"-ldflags={flags}", "-o", partial, "."], cwd=source, env=BUILD_ENVIRONMENT)
+    return target
+
+
+def go_program(name: str) -> Path:
+    """Return a program of ci/versions.toml's modules, built once with `go install`."""
+    package = versions.MODULES[name]
+    target = paths.cache() / "bin" / f"{name}-{versions.of_module(name)}"
+    if target.exists():
+        return target
+    _require_go(name)
+    with step(f"build {name} {versions.of_module(name)}"), tempfile.TemporaryDirectory() as folder:
+        run(
+            ["go", "install", f"-ldflags={LDFLAGS}", package],
+            cwd=Path(folder),
+            env={**BUILD_ENVIRONMENT, "GOBIN": folder},
+        )
+        built = next(path for path in Path(folder).iterdir() if path.is_file())
+        with _atomic(target) as partial:
+            shutil.copy(built, partial)
+    return target
+
+
+def go_source(name: str, folder: Path) -> Path:
+    """Return a program built from one Go file of the tree that needs the standard library only."""
+    source = folder / f"{name}.go"
+    target = paths.cache() / "bin" / f"{name}-{hashlib.sha256(source.read_bytes()).hexdigest()[:12]}"
+    if not target.exists():
+        _require_go(name)
+        with _atomic(target) as partial:
+            run(["go", "build", f"-ldflags={LDFLAGS}", "-o", partial, source], env=BUILD_ENVIRONMENT)
+    return target
+
+
+@functools.cache
+def has_go() -> bool:
+    """Tell whether a Go toolchain that can build Kubernetes is on PATH."""
+    return shutil.which("go") is not None and _version_of(["go", "env", "GOVERSION"]) >= GO_MINIMUM
+
+
+def _provide(name: str, version: str) -> Path:
+    return go_program(name) if has_go() else _download(name, version)
+
+
+def _require_go(name: str) -> None:
+    if not has_go():
+        raise StepError(
+            f"{name} must be built here and Go {GO_MINIMUM[0]}.{GO_MINIMUM[1]} or newer is not on PATH",
+            hint="install Go (https://go.dev/doc/install), or give Docker access to a registry with kindest/node",
+        )
+
+
+class _atomic:  # noqa: N801 - reads as a statement
+    """A path to write a program to; it appears under its name only when it is complete."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
+
+    def __enter__(self) -> Path:
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        return self.partial
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.partial.chmod(0o755)
+            self.partial.replace(self.target)
+        else:
+            self.partial.unlink(missing_ok=True)
+
+
+def _named(binary: Path, name: str) -> Path:
+    """Return a link by whose name the one Kubernetes binary knows which program to be."""
+    folder = binary.with_name(f"{binary.name}.d")
+    folder.mkdir(exist_ok=True)
+    link = folder / name
+    if not link.is_symlink():
+        link.symlink_to(binary)
+    return link
+
+
+def _download(name: str, version: str) -> Path:
+    target = paths.cache() / "bin" / f"{name}-{version}"
+    if target.exists():
+        return target
+    arch = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), platform.machine())
+    template, suffix = DOWNLOADS[name]
+    url = template.format(version=version, os="darwin" if sys.platform == "darwin" else "linux", arch=arch)
+    with step(f"download {name} {version}"), tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / url.rpartition("/")[2]
+        archive.write_bytes(_get(url))
+        published = _get(url + suffix).decode().split()[0]
+        if hashlib.sha256(archive.read_bytes()).hexdigest() != published:
+            raise StepError(f"{url} does not have the SHA-256 published beside it", hint="try again later")
+        if archive.suffixes[-2:] == [".tar", ".gz"]:
+            with tarfile.open(archive) as packed:
+                packed.extractall(folder, filter="data")
+            archive = next(Path(folder).glob("*/helm"))
+        with _atomic(target) as partial:
+            shutil.copy(archive, partial)
+    return target
+
+
+def _get(url: str) -> bytes:
+    try:
+        with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT_SECONDS) as reply:  # noqa: S310 - https, above
+            content: bytes = reply.read()
+            return content
+    except OSError as error:
+        raise StepError(f"{url} cannot be fetched", why=str(error), hint="install Go, or the tool itself") from error
+
+
+def _version_of(command: list[str]) -> tuple[int, ...]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return _parse_version(done.stdout)
+
+
+def _parse_version(text: str) -> tuple[int, ...]:
+    """Return the first dotted version in a text as numbers; (0, 0) when there is none."""
+    found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
+    return tuple(int(part) for part in found.groups() if part) if found else (0, 0)
