@@ -1,0 +1,1 @@
+"""Train, evaluate, gate and publish one TensorFlow model."""
