@@ -1,0 +1,1 @@
+"""HTTP gateway in front of TensorFlow Serving: images in, predictions out."""
