@@ -14,6 +14,7 @@ IMAGES = ROOT / "images"
 # Sources of each shipped package, so that tests run on the tree and need no installation.
 SOURCES = [ROOT / "model" / "src", *(IMAGES / name / "src" for name in ("api", "loader", "server"))]
 PYTHONPATH = ":".join(str(path) for path in (ROOT, *SOURCES))
+TENSORFLOW = [LOCKS / "test.txt", *(IMAGES / name / "requirements.txt" for name in ("tensorflow", "server"))]
 SCRIPTS = ["ci/nox", ".ci/run"]
 
 nox.options.sessions = ["lint", "unit", "contract", "chart", "e2e"]
@@ -59,8 +60,8 @@ def lint(session: nox.Session) -> None:
 def unit(session: nox.Session, environment: str) -> None:
     """Test the packages in the two environments they ship in: without TensorFlow, and with it."""
     suites = {
-        "slim": ([LOCKS / "unit-slim.txt"], ["api", "loader", "ci"]),
-        "tensorflow": ([LOCKS / "unit-tensorflow.txt"], ["trainer", "server"]),
+        "slim": ([LOCKS / "test.txt", IMAGES / "api" / "requirements.txt"], ["api", "loader", "ci"]),
+        "tensorflow": (TENSORFLOW, ["trainer", "server"]),
     }
     locks, folders = suites[environment]
     install(session, *locks)
@@ -70,7 +71,7 @@ def unit(session: nox.Session, environment: str) -> None:
 @nox.session
 def contract(session: nox.Session) -> None:
     """Hold the drop-in model server to TensorFlow Serving's contract (`-- --server-command` names another)."""
-    install(session, LOCKS / "unit-tensorflow.txt")
+    install(session, *TENSORFLOW)
     python(session, "-m", "pytest", "tests/contract", *session.posargs)
 
 
@@ -110,7 +111,7 @@ def images(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure side by side and print ratios (`-- training` runs one of them)."""
-    install(session, LOCKS / "unit-tensorflow.txt")
+    install(session, *TENSORFLOW)
     for name in session.posargs or ["training"]:
         python(session, "-m", f"ci.bench_{name}")
 

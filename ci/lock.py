@@ -17,8 +17,6 @@ UV = "uv==0.13.9"
 PYTHON_VERSION = "3.11"
 IMAGES = paths.ROOT / "images"
 LOCKS = paths.ROOT / "ci" / "locks"
-# tensorflow-serving-api asks for `tensorflow`; the images carry tensorflow-cpu where there is one.
-OVERRIDES = IMAGES / "tensorflow" / "overrides.txt"
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,7 @@ class Lock:
     sources: tuple[Path, ...] = ()
     group: str = ""
     constraints: tuple[Path, ...] = ()
+    overrides: tuple[Path, ...] = ()
 
     def arguments(self) -> list[str]:
         """Return what `uv pip compile` needs to write this lock."""
@@ -36,6 +35,7 @@ class Lock:
             *(str(source.relative_to(paths.ROOT)) for source in self.sources),
             *(["--group", f"pyproject.toml:{self.group}"] if self.group else []),
             *(f"--constraints={path.relative_to(paths.ROOT)}" for path in self.constraints),
+            *(f"--overrides={path.relative_to(paths.ROOT)}" for path in self.overrides),
             f"--output-file={self.output.relative_to(paths.ROOT)}",
         ]
 
@@ -44,31 +44,25 @@ TENSORFLOW = IMAGES / "tensorflow" / "requirements"
 SERVER = IMAGES / "server" / "requirements"
 API = IMAGES / "api" / "requirements"
 
+TENSORFLOW_LOCK = TENSORFLOW.with_suffix(".txt")
+API_LOCK = API.with_suffix(".txt")
+
 LOCK_FILES = (
     Lock(LOCKS / "nox.txt", group="nox"),
     Lock(LOCKS / "build.txt", group="build"),
-    Lock(TENSORFLOW.with_suffix(".txt"), sources=(TENSORFLOW.with_suffix(".in"),)),
+    Lock(TENSORFLOW_LOCK, sources=(TENSORFLOW.with_suffix(".in"),)),
     Lock(
         SERVER.with_suffix(".txt"),
         sources=(SERVER.with_suffix(".in"),),
-        constraints=(TENSORFLOW.with_suffix(".txt"),),
+        constraints=(TENSORFLOW_LOCK,),
+        overrides=(SERVER.with_name("overrides.txt"),),
     ),
-    Lock(API.with_suffix(".txt"), sources=(API.with_suffix(".in"),)),
-    Lock(LOCKS / "lint.txt", group="lint"),
+    Lock(API_LOCK, sources=(API.with_suffix(".in"),), constraints=(TENSORFLOW_LOCK,)),
+    # Installed beside an image's lock, so they must agree with it.
+    Lock(LOCKS / "test.txt", group="test", constraints=(TENSORFLOW_LOCK, API_LOCK)),
     Lock(LOCKS / "chart.txt", group="chart"),
-    Lock(LOCKS / "e2e.txt", group="e2e", constraints=(API.with_suffix(".txt"),)),
-    Lock(
-        LOCKS / "unit-slim.txt",
-        sources=(API.with_suffix(".in"),),
-        group="unit-slim",
-        constraints=(API.with_suffix(".txt"),),
-    ),
-    Lock(
-        LOCKS / "unit-tensorflow.txt",
-        sources=(TENSORFLOW.with_suffix(".in"), SERVER.with_suffix(".in")),
-        group="unit-tensorflow",
-        constraints=(TENSORFLOW.with_suffix(".txt"), SERVER.with_suffix(".txt")),
-    ),
+    Lock(LOCKS / "e2e.txt", group="e2e", constraints=(API_LOCK,)),
+    Lock(LOCKS / "lint.txt", group="lint", constraints=(API_LOCK,)),
 )
 
 
@@ -94,7 +88,6 @@ def write(extra: Sequence[str] = ()) -> None:
                     "--no-header",
                     "--no-emit-index-url",
                     "--no-annotate",
-                    f"--overrides={OVERRIDES.relative_to(paths.ROOT)}",
                     *lock.arguments(),
                     *extra,
                 ],

@@ -1,0 +1,140 @@
+"""The command line of tensorflow_model_server: every flag upstream has, parsed as upstream parses it.
+
+Only `--name=value`, booleans also bare; the last occurrence wins; an unknown argument is told and ignored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+# Acted on: name -> (default, summary). The type of the default is the flag's.
+ACTING: dict[str, tuple[Any, str]] = {
+    "port": (8500, "TCP port of gRPC; 0 disables it"),
+    "rest_api_port": (0, "port of the REST API; 0 disables it"),
+    "rest_api_num_threads": (0, "threads for REST requests; 0: 4 for each CPU"),
+    "rest_api_timeout_in_ms": (30000, "time a REST request may take in the model; 0 or less: any"),
+    "rest_api_enable_cors_support": (False, "answer with CORS headers"),
+    "model_name": ("default", "name of the model"),
+    "model_base_path": ("", "directory of the model's numbered versions"),
+    "file_system_poll_wait_seconds": (1, "seconds between looks for versions; 0: once; below 0: never"),
+    "max_num_load_retries": (5, "retries after the first failed load"),
+    "load_retry_interval_micros": (60_000_000, "time between retries; below 0: none"),
+    "enable_model_warmup": (True, "replay the model's warm-up records before it is available"),
+    "num_request_iterations_for_warmup": (0, "times each warm-up record is replayed, if above 0"),
+    "enable_grpc_healthcheck_service": (False, "serve grpc.health.v1"),
+    "grpc_channel_arguments": ("", "k=v,k=v options of the gRPC server"),
+    "grpc_max_threads": (0, "threads for gRPC requests; 0: 4 for each CPU"),
+    "grpc_socket_path": ("", "UNIX socket to listen on as well"),
+    "saved_model_tags": ("serve", "tags of the MetaGraph to load, comma-separated"),
+    "tensorflow_session_parallelism": (0, "threads inside and between operations; 0: automatic"),
+    "tensorflow_intra_op_parallelism": (0, "threads inside an operation; 0: automatic"),
+    "tensorflow_inter_op_parallelism": (0, "threads between operations; 0: automatic"),
+    "version": (False, "print the version and exit"),
+}
+# Accepted without effect, because the effect is one of upstream's implementation alone.
+ACCEPTED: dict[str, Any] = {
+    "num_load_threads": 0,
+    "num_unload_threads": 0,
+    "use_alts_credentials": False,
+    "flush_filesystem_caches": True,
+    "enable_profiler": True,
+    "remove_unused_fields_from_bundle_metagraph": True,
+    "per_process_gpu_memory_fraction": 0.0,
+    "num_tflite_pools": 0,
+    "num_tflite_interpreters_per_pool": 1,
+    "platform_config_file": "",
+    "thread_pool_factory_config_file": "",
+    "mixed_precision": "",
+    "xla_cpu_compilation_enabled": False,
+    "xla_gpu_compilation_enabled": False,
+    "skip_initialize_tpu": False,
+    "allow_version_labels_for_unavailable_models": False,
+    "enable_signature_method_name_check": False,
+    "enable_serialization_as_tensor_content": False,
+    "model_config_file_poll_wait_seconds": 0,
+}
+# Not there yet: asking for one is refused, because a server that ignored it would do something else.
+REFUSED: dict[str, Any] = {
+    "model_config_file": "",
+    "enable_batching": False,
+    "batching_parameters_file": "",
+    "enable_per_model_batching_parameters": False,
+    "monitoring_config_file": "",
+    "ssl_config_file": "",
+    "tensorflow_session_config_file": "",
+    "prefer_tflite_model": False,
+}
+DEFAULTS: dict[str, Any] = {name: default for name, (default, _) in ACTING.items()} | ACCEPTED | REFUSED
+
+
+class FlagError(Exception):
+    """A known flag with a value that is not of its type."""
+
+
+@dataclass(frozen=True)
+class Flags:
+    """The parsed command line: the value of every flag, and the arguments that are none."""
+
+    values: dict[str, Any]
+    unknown: tuple[str, ...] = field(default=())
+    wants_help: bool = False
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.values[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def refused(self) -> list[str]:
+        """Return the flags asked for that have no effect here although they should."""
+        return [name for name, default in REFUSED.items() if self.values[name] != default]
+
+
+def parse(arguments: list[str]) -> Flags:
+    """Return the parsed arguments; raise FlagError that names a flag with a bad value."""
+    values, unknown, wants_help = dict(DEFAULTS), [], False
+    for argument in arguments:
+        name, separator, text = argument.removeprefix("--").partition("=")
+        if argument in {"--help", "-help", "-h"}:
+            wants_help = True
+        elif not argument.startswith("--") or name not in values:
+            unknown.append(argument)
+        elif separator:
+            values[name] = _convert(name, text)
+        elif isinstance(DEFAULTS[name], bool):
+            values[name] = True
+        else:
+            unknown.append(argument)
+    return Flags(values, tuple(unknown), wants_help)
+
+
+def usage() -> str:
+    """Return the text that names every flag."""
+    lines = ["usage: tensorflow_model_server", "Flags:"]
+    for name, (default, summary) in ACTING.items():
+        lines.append(f"\t--{name}={_shown(default)}\t{type(default).__name__}\t{summary}")
+    lines += [f"\t--{name}={_shown(default)}\taccepted, without effect here" for name, default in ACCEPTED.items()]
+    lines += [f"\t--{name}={_shown(default)}\tnot there yet: refused" for name, default in REFUSED.items()]
+    return "\n".join(lines)
+
+
+def _convert(name: str, text: str) -> Any:
+    default = DEFAULTS[name]
+    if isinstance(default, bool):
+        lowered = text.lower()
+        if lowered in {"true", "1"}:
+            return True
+        if lowered in {"false", "0"}:
+            return False
+        raise FlagError(f"--{name}: expected true or false, got {text!r}")
+    if isinstance(default, str):
+        return text
+    try:
+        return type(default)(text)
+    except ValueError as error:
+        raise FlagError(f"--{name}: expected a number, got {text!r}") from error
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
