@@ -106,7 +106,16 @@ def _create() -> None:
         )
         for node in _node_names():
             registry.configure_node(node)
-        run([*_kubectl(), "wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={READY_TIMEOUT_SECONDS}s"])
+        run(
+            [
+                *_kubectl(),
+                "wait",
+                "--for=condition=Ready",
+                "nodes",
+                "--all",
+                f"--timeout={READY_TIMEOUT_SECONDS}s",
+            ]
+        )
     with step("install metrics-server"):
         manifest = (paths.ROOT / "ci" / "manifests" / "metrics-server.yaml").read_text(encoding="utf-8")
         image = node_image.metrics_server_image()
@@ -164,7 +173,13 @@ def _minikube() -> Cluster:
     environment = {"KUBECONFIG": str(kubeconfig())}
     with step("start minikube"):
         run(
-            [minikube, "start", profile, "--addons=registry,metrics-server", "--insecure-registry=10.0.0.0/8"],
+            [
+                minikube,
+                "start",
+                profile,
+                "--addons=registry,metrics-server",
+                "--insecure-registry=10.0.0.0/8",
+            ],
             env=environment,
             show=True,
         )

@@ -10,7 +10,6 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ci import cluster, datasets, images, paths, tools
@@ -18,6 +17,7 @@ from ci.steps import StepError, run, step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 NAMESPACE = "demo"
 RELEASE = "mnist"
@@ -46,7 +46,9 @@ class Digit:
     def drawing(self) -> str:
         """Return the image as 28 lines of text, two characters a pixel."""
         rows = (self.pixels[start : start + SIDE_PIXELS] for start in range(0, len(self.pixels), SIDE_PIXELS))
-        return "\n".join("".join(SHADES[pixel * (len(SHADES) - 1) // 255] * 2 for pixel in row).rstrip() for row in rows)
+        return "\n".join(
+            "".join(SHADES[pixel * (len(SHADES) - 1) // 255] * 2 for pixel in row).rstrip() for row in rows
+        )
 
 
 def ready(provider: str, registry: str = "") -> cluster.Cluster:
@@ -134,17 +136,25 @@ def _wait_for_start(up: cluster.Cluster, job: str) -> str:
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
     reason = "no pod yet"
     while time.monotonic() < deadline:
-        pods = json.loads(_kubectl(up, "get", "pods", f"--selector=job-name={job}", "--output=json", quiet=True))["items"]
+        pods = json.loads(_kubectl(up, "get", "pods", f"--selector=job-name={job}", "--output=json", quiet=True))[
+            "items"
+        ]
         for pod in sorted(pods, key=lambda item: str(item["metadata"]["creationTimestamp"]), reverse=True):
             if pod["status"]["phase"] in {"Running", "Succeeded", "Failed"}:
                 return str(pod["metadata"]["name"])
-            reason = _waiting_reason(pod)
+            reason = _tell_change(reason, _waiting_reason(pod))
         time.sleep(POLL_SECONDS)
     raise StepError(
         f"training did not start within {START_TIMEOUT_SECONDS} s",
         why=reason,
         hint=f"kubectl --kubeconfig {up.kubeconfig} --namespace {NAMESPACE} describe job {job}",
     )
+
+
+def _tell_change(before: str, now: str) -> str:
+    if now != before:
+        print(f"  {now}", flush=True)
+    return now
 
 
 def _waiting_reason(pod: dict[str, Any]) -> str:
@@ -172,7 +182,11 @@ def _wait_until_served(up: cluster.Cluster) -> None:
     with step("model verified, loaded, warmed up and served"):
         for name in ("server", "api"):
             _kubectl(
-                up, "rollout", "status", f"deployment/{FULLNAME}-{name}", f"--timeout={ROLLOUT_TIMEOUT_SECONDS}s"
+                up,
+                "rollout",
+                "status",
+                f"deployment/{FULLNAME}-{name}",
+                f"--timeout={ROLLOUT_TIMEOUT_SECONDS}s",
             )
 
 
@@ -200,7 +214,7 @@ def _api_url(up: cluster.Cluster) -> Iterator[str]:
 
 
 def _predict(url: str, digit: Digit) -> dict[str, str]:
-    request = urllib.request.Request(
+    request = urllib.request.Request(  # noqa: S310 - http, from _api_url
         f"{url}/predict",
         data=json.dumps({"input": list(digit.pixels)}).encode(),
         headers={"Content-Type": "application/json"},
@@ -223,5 +237,5 @@ def _print_next(up: cluster.Cluster) -> None:
 
 
 def _kubectl(up: cluster.Cluster, *arguments: str, show: bool = False, quiet: bool = False) -> str:
-    words = [tools.kubectl(), f"--kubeconfig={up.kubeconfig}", f"--namespace={NAMESPACE}", *arguments]
+    words = [str(tools.kubectl()), f"--kubeconfig={up.kubeconfig}", f"--namespace={NAMESPACE}", *arguments]
     return run(words, show=show, quiet=quiet)

@@ -44,7 +44,7 @@ def ensure() -> None:
         raise StepError(
             "Docker Engine does not answer",
             why="it is not running, or this user may not use it",
-            hint="start Docker (Docker Desktop, or: sudo systemctl start docker), or run this as root on Debian or Ubuntu",
+            hint="start Docker (Desktop, or sudo systemctl start docker), or run this as root on Debian or Ubuntu",
         )
     with step("start Docker Engine"):
         _install()
@@ -149,7 +149,9 @@ def _until(condition: Callable[[], bool], name: str) -> None:
         if time.monotonic() > deadline:
             tail = _log(name).read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
             raise StepError(
-                f"{name} did not start within {START_TIMEOUT_SECONDS} s", why="\n".join(tail), hint=f"read {_log(name)}"
+                f"{name} did not start within {START_TIMEOUT_SECONDS} s",
+                why="\n".join(tail),
+                hint=f"read {_log(name)}",
             )
         time.sleep(0.2)
 

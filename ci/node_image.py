@@ -73,7 +73,10 @@ def _build() -> str:
     kubernetes = tools.kubernetes()
     programs = {name: tools.go_program(name) for name in (*NODE_PROGRAMS, *CNI_PROGRAMS, *SYSTEM_PROGRAMS)}
     pause = tools.go_source("pause", SOURCES / "pause")
-    bases = (local_images.rootfs("node-rootfs", NODE_PACKAGES), local_images.rootfs("system-rootfs", SYSTEM_PACKAGES))
+    bases = (
+        local_images.rootfs("node-rootfs", NODE_PACKAGES),
+        local_images.rootfs("system-rootfs", SYSTEM_PACKAGES),
+    )
     digest = _digest([kubernetes.name, pause.name, *(path.name for path in programs.values()), *bases])
     image = f"tensorflow-model-node:{digest}"
     if local_images.has(image):
@@ -94,9 +97,7 @@ def _build() -> str:
     return image
 
 
-def _system_archive(
-    context: Path, kubernetes: Path, pause: Path, programs: dict[str, Path], base: str
-) -> Path:
+def _system_archive(context: Path, kubernetes: Path, pause: Path, programs: dict[str, Path], base: str) -> Path:
     """Build the system images and return them as one archive; layers they share are in it once."""
     system = {"kubernetes": kubernetes, "pause": pause, **{name: programs[name] for name in SYSTEM_PROGRAMS}}
     _copy(context / "bin", system)

@@ -100,5 +100,9 @@ def _image() -> str:
         (context / "config.yaml").write_text(CONFIGURATION, encoding="utf-8")
         (context / "registry").write_bytes(program.read_bytes())
         (context / "registry").chmod(0o755)
-        run([docker_engine.client(), "build", f"--tag={image}", context], env={"DOCKER_BUILDKIT": "1"}, cwd=paths.ROOT)
+        run(
+            [docker_engine.client(), "build", f"--tag={image}", context],
+            env={"DOCKER_BUILDKIT": "1"},
+            cwd=paths.ROOT,
+        )
     return image

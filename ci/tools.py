@@ -23,7 +23,10 @@ LDFLAGS = "-s -w"
 BUILD_ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-trimpath -buildvcs=false"}
 # Where the projects publish their binaries, each with a file of its SHA-256 beside it.
 DOWNLOADS = {
-    "kind": ("https://github.com/kubernetes-sigs/kind/releases/download/{version}/kind-{os}-{arch}", ".sha256sum"),
+    "kind": (
+        "https://github.com/kubernetes-sigs/kind/releases/download/{version}/kind-{os}-{arch}",
+        ".sha256sum",
+    ),
     "helm": ("https://get.helm.sh/helm-{version}-{os}-{arch}.tar.gz", ".sha256sum"),
     "helm3": ("https://get.helm.sh/helm-{version}-{os}-{arch}.tar.gz", ".sha256sum"),
     "kubectl": ("https://dl.k8s.io/release/{version}/bin/{os}/{arch}/kubectl", ".sha256"),

@@ -45,9 +45,7 @@ def access() -> Access:
 
 
 @pytest.fixture(scope="module")
-def release(
-    access: Access, kube_cluster: Cluster, request: pytest.FixtureRequest
-) -> Iterator[Release]:
+def release(access: Access, kube_cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Release]:
     """Yield a release that is not installed yet, in a new namespace that enforces Pod Security `restricted`."""
     assert kube_cluster.kube_client is not None, "pytest-helm-charts found no cluster"
     module = request.module.__name__.rpartition(".")[2].removeprefix("test_").replace("_", "-")

@@ -73,7 +73,10 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
 
 def _parser(environment: Mapping[str, str]) -> _Parser:
     parser = _Parser(
-        prog="trainer", description=__doc__, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        prog="trainer",
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
 
     def flag(name: str, default: str, kind: Callable[[str], object], summary: str) -> None:
@@ -82,8 +85,18 @@ def _parser(environment: Mapping[str, str]) -> _Parser:
         given = environment.get(variable, default)
         parser.add_argument(name, default=given, type=_named(name, kind), help=f"{summary} [{variable}]")
 
-    flag("--model-name", "mnist", _matching(NAME, "lower-case letters, digits, '-', '_' or '.'"), "name of the model")
-    flag("--model-key", "00000000", _matching(KEY, "8 to 64 hexadecimal digits"), "digest of the training inputs")
+    flag(
+        "--model-name",
+        "mnist",
+        _matching(NAME, "lower-case letters, digits, '-', '_' or '.'"),
+        "name of the model",
+    )
+    flag(
+        "--model-key",
+        "00000000",
+        _matching(KEY, "8 to 64 hexadecimal digits"),
+        "digest of the training inputs",
+    )
     flag("--model-store", "/model-store", Path, "directory the model is published in")
     flag("--dataset", "mnist", _one_of(sorted(DATASETS)), "data set to train on")
     flag("--data-dir", "/data", Path, "directory with a folder of IDX files for each data set")
@@ -94,7 +107,12 @@ def _parser(environment: Mapping[str, str]) -> _Parser:
     flag("--learning-rate", "0.001", _number(0, 10, above=True), "step size of the Adam optimizer")
     flag("--seed", "42", _whole(0, 2**31 - 1), "seed of every random choice")
     flag("--min-accuracy", "0", _number(0, 1), "test accuracy below which nothing is published")
-    flag("--termination-log", "/dev/termination-log", Path, "file Kubernetes reads the reason of a failure from")
+    flag(
+        "--termination-log",
+        "/dev/termination-log",
+        Path,
+        "file Kubernetes reads the reason of a failure from",
+    )
     return parser
 
 

@@ -68,8 +68,10 @@ def _write_warmup(examples: NDArray[np.uint8], folder: Path) -> None:
 
 
 def _prediction_log(tensor: bytes) -> bytes:
-    """Return a PredictionLog with one PredictRequest (field numbers: TensorFlow Serving's prediction_log.proto,
-    predict.proto and model.proto). The image has no module for these messages, and these are all it needs.
+    """Return a PredictionLog with one PredictRequest.
+
+    The field numbers are those of TensorFlow Serving's prediction_log.proto, predict.proto and model.proto. The image
+    has no module for these messages, and these fields are all it needs.
     """
     model_spec = _field(3, SIGNATURE.encode())
     entry = _field(1, INPUT.encode()) + _field(2, tensor)

@@ -71,7 +71,9 @@ def batches(examples: Examples, parameters: Parameters) -> tf.data.Dataset:
 def evaluate(model: keras.Model, examples: Examples) -> Metrics:
     """Return the metrics of a compiled model on examples it was not trained on."""
     data = tf.data.Dataset.from_tensor_slices((examples.images, examples.labels)).batch(EVALUATION_BATCH_SIZE)
-    result = model.evaluate(data.map(lambda image, label: (tf.cast(image, tf.float32), label)), verbose=0, return_dict=True)
+    result = model.evaluate(
+        data.map(lambda image, label: (tf.cast(image, tf.float32), label)), verbose=0, return_dict=True
+    )
     return Metrics(loss=float(result["loss"]), accuracy=float(result["accuracy"]))
 
 

@@ -132,9 +132,7 @@ def _versions(home: Path) -> list[int]:
     """Return the numbers of the complete versions in a key's directory."""
     if not home.is_dir():
         return []
-    return [
-        int(path.name) for path in home.iterdir() if path.name.isdigit() and (path / manifest.FILE_NAME).is_file()
-    ]
+    return [int(path.name) for path in home.iterdir() if path.name.isdigit() and (path / manifest.FILE_NAME).is_file()]
 
 
 @contextlib.contextmanager

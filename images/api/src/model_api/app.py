@@ -63,7 +63,10 @@ class App:
             content = orjson.dumps({"error": str(error)})
         except Exception:
             LOG.exception("request %s failed", request_id.decode())
-            status, content = INTERNAL_ERROR, orjson.dumps({"error": "internal error", "request_id": request_id.decode()})
+            status, content = (
+                INTERNAL_ERROR,
+                orjson.dumps({"error": "internal error", "request_id": request_id.decode()}),
+            )
         await self._reply(send, status, content, request_id, headers)
 
     def _handler(self, scope: dict[str, Any]) -> Handler:
@@ -102,7 +105,7 @@ class App:
         return await self._gateway.facts()
 
     async def _openapi(self, _scope: dict[str, Any], _receive: Receive) -> dict[str, Any]:
-        return openapi.document(await self._gateway.model(), self._config)
+        return openapi.document(await self._gateway.served_model(), self._config)
 
     async def _body(self, scope: dict[str, Any], receive: Receive) -> bytes:
         """Return the request's body; raise TooLargeError as soon as it is over the limit."""

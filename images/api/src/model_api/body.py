@@ -43,7 +43,10 @@ def parse(body: bytes, signature: Signature, most: int) -> Images:
         raise InputError(f"inputs: expected a non-empty list of images, got {_kind(inputs)}")
     if len(inputs) > most:
         raise InputError(f"inputs: expected at most {most} images, got {len(inputs)}")
-    return Images(np.stack([_image(image, signature, f"inputs[{i}]") for i, image in enumerate(inputs)]), is_single=False)
+    return Images(
+        np.stack([_image(image, signature, f"inputs[{i}]") for i, image in enumerate(inputs)]),
+        is_single=False,
+    )
 
 
 def _load(body: bytes) -> Any:

@@ -47,7 +47,12 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
 
     flag("--host", "0.0.0.0", str, "address to listen on")  # noqa: S104 - a pod's Service needs it
     flag("--port", "8080", _whole(0, 65_535), "port to listen on")
-    flag("--server", "localhost:8500", _host_and_port, "host:port of TensorFlow Serving's gRPC; every address is used")
+    flag(
+        "--server",
+        "localhost:8500",
+        _host_and_port,
+        "host:port of TensorFlow Serving's gRPC; every address is used",
+    )
     flag("--model-name", "mnist", str, "name of the model")
     flag("--model-version", "", _version, "version of the model; empty: the server's newest")
     flag("--signature-name", "serving_default", str, "signature to call")

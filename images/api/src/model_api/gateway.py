@@ -58,13 +58,14 @@ class Gateway:
             {"prediction": known.label(int(index)), "probability": f"{row[index]:.4f}"}
             for row, index in zip(scores, classes, strict=True)
         ]
-        return answers[0] if images.is_single else {"predictions": answers}
+        single: dict[str, Any] = answers[0]
+        return single if images.is_single else {"predictions": answers}
 
     async def facts(self) -> dict[str, Any]:
         """Return what is known of the served model; raise UnavailableError when no server answers."""
         return (await self._learn()).facts()
 
-    async def model(self) -> model.Model:
+    async def served_model(self) -> model.Model:
         """Return the served model; raise UnavailableError while none is known."""
         return self._model or await self._learn()
 
@@ -101,8 +102,12 @@ class Gateway:
             manifest = self._manifest if self._manifest.get("version", version) == version else {}
             learned = model.Model(self._config.model_name, version, signature, manifest)
             if learned != self._model:
-                LOG.info("model %s version %s: input %s %s", learned.name, version, signature.shape, signature.dtype)
+                LOG.info(
+                    "model %s version %s: input %s %s",
+                    learned.name,
+                    version,
+                    signature.shape,
+                    signature.dtype,
+                )
             self._model = learned
             return learned
-
-

@@ -36,10 +36,18 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
         "double_val": (6, "*double"),
     },
     "ModelSpec": {"name": (1, "string"), "version": (2, "Int64Value"), "signature_name": (3, "string")},
-    "PredictRequest": {"model_spec": (1, "ModelSpec"), "inputs": (2, "{}Tensor"), "output_filter": (3, "*string")},
+    "PredictRequest": {
+        "model_spec": (1, "ModelSpec"),
+        "inputs": (2, "{}Tensor"),
+        "output_filter": (3, "*string"),
+    },
     "PredictResponse": {"outputs": (1, "{}Tensor"), "model_spec": (2, "ModelSpec")},
     "TensorInfo": {"name": (1, "string"), "dtype": (2, "int32"), "tensor_shape": (3, "TensorShape")},
-    "SignatureDef": {"inputs": (1, "{}TensorInfo"), "outputs": (2, "{}TensorInfo"), "method_name": (3, "string")},
+    "SignatureDef": {
+        "inputs": (1, "{}TensorInfo"),
+        "outputs": (2, "{}TensorInfo"),
+        "method_name": (3, "string"),
+    },
     "SignatureDefMap": {"signature_def": (1, "{}SignatureDef")},
     "GetModelMetadataRequest": {"model_spec": (1, "ModelSpec"), "metadata_field": (2, "*string")},
     "GetModelMetadataResponse": {"model_spec": (1, "ModelSpec"), "metadata": (2, "{}Any")},
@@ -56,8 +64,10 @@ def _build() -> dict[str, Any]:
             else:
                 _add_field(message, field, number, kind.removeprefix("*"), repeated=kind.startswith("*"))
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)  # type: ignore[no-untyped-call]
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _MESSAGES}
+    pool.Add(file)
+    return {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _MESSAGES
+    }
 
 
 def _add_field(

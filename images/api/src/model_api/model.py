@@ -92,7 +92,9 @@ def signature_of(response: Any, name: str) -> Signature:
     return Signature(input_name, output_name, tuple(sizes[1:]), info.dtype)
 
 
-def predict_request(model: str, version: int | None, signature_name: str, signature: Signature, images: NDArray[Any]) -> bytes:
+def predict_request(
+    model: str, version: int | None, signature_name: str, signature: Signature, images: NDArray[Any]
+) -> bytes:
     """Return a serialized PredictRequest for `images` (batch, number), the numbers of each image in row order."""
     request = messages.PredictRequest()
     request.model_spec.name = model

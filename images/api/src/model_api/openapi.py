@@ -61,7 +61,9 @@ def _schemas(model: Model, config: Config) -> dict[str, Any]:
     for size in reversed(signature.shape):
         nested = _list(nested, size, size)
     image = flat if len(signature.shape) == 1 else {"oneOf": [flat, nested]}
-    prediction = _object({"prediction": {"type": "string"}, "probability": {"type": "string", "pattern": r"^[01]\.\d{4}$"}})
+    prediction = _object(
+        {"prediction": {"type": "string"}, "probability": {"type": "string", "pattern": r"^[01]\.\d{4}$"}}
+    )
     return {
         "Image": image,
         "Prediction": prediction,

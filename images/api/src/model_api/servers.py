@@ -85,7 +85,7 @@ class Servers:
             LOG.info("server %s is gone", address)
             server = self._servers.pop(address)
             # Calls under way may finish.
-            asyncio.get_running_loop().create_task(server.channel.close(grace=30))  # noqa: RUF006 - ends by itself
+            asyncio.get_running_loop().create_task(server.channel.close(grace=30))
 
     async def close(self) -> None:
         """Close every connection."""

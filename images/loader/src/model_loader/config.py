@@ -52,9 +52,16 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
     flag("--model-version", "", _version, "version to serve; empty: the newest")
     flag("--target", "/models", Path, "directory the verified version appears in")
     flag("--timeout-seconds", "3600", _seconds, "how long to wait for the model")
-    flag("--termination-log", "/dev/termination-log", Path, "file Kubernetes reads the reason of a failure from")
+    flag(
+        "--termination-log",
+        "/dev/termination-log",
+        Path,
+        "file Kubernetes reads the reason of a failure from",
+    )
     verified = environment.get("VERIFY", "true").lower() in {"true", "1", "yes"}
-    parser.add_argument("--verify", action=argparse.BooleanOptionalAction, default=verified, help="check every file [VERIFY]")
+    parser.add_argument(
+        "--verify", action=argparse.BooleanOptionalAction, default=verified, help="check every file [VERIFY]"
+    )
     parser.add_argument("--manifest-only", action="store_true", help="hand over the manifest alone")
     options = parser.parse_args(arguments)
     return Config(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ USAGE_ERROR = 255
 THREADS_PER_CPU = 4
 # Requests under way get this long after SIGTERM; a pod's grace period should be longer.
 DRAIN_SECONDS = 25.0
+LISTEN_BACKLOG = 2048
 UPSTREAM_VERSION = "2.20.0"
 
 
@@ -49,6 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     if flags.version:
         return _print_version()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # The loader of TF1 SavedModels is deprecated, and the only one that runs all of them (see saved_model.py).
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return _serve(flags)
 
 
@@ -101,7 +105,9 @@ def _check(flags: Flags) -> None:
         named = ", ".join(f"--{name}" for name in refused)
         raise ServingError(Code.UNIMPLEMENTED, f"{named} cannot be served by this drop-in yet; use tensorflow/serving")
     if not flags.port and not flags.grpc_socket_path:
-        raise invalid_argument("At least one of server_options.grpc_port or server_options.grpc_socket_path must be set.")
+        raise invalid_argument(
+            "At least one of server_options.grpc_port or server_options.grpc_socket_path must be set."
+        )
     if not flags.model_base_path:
         raise invalid_argument("Both server_options.model_base_path and server_options.model_config_file are empty!")
     parallelism = ("session", "intra_op", "inter_op")
@@ -190,38 +196,37 @@ def _start_rest(flags: Flags, manager: Manager) -> tuple[uvicorn.Server | None, 
 
     from model_server.rest import App  # noqa: PLC0415
 
+    try:
+        listener = _listen(flags.rest_api_port)
+    except OSError as error:
+        LOG.error("Failed to start HTTP Server at localhost:%d: %s", flags.rest_api_port, error.strerror)
+        return None, None
     threads = flags.rest_api_num_threads or THREADS_PER_CPU * _cpus()
     executor = ThreadPoolExecutor(threads, thread_name_prefix="rest")
     app = App(manager, executor, flags.rest_api_timeout_in_ms, cors=flags.rest_api_enable_cors_support)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host="::" if _has_ipv6() else "0.0.0.0",  # noqa: S104 - as upstream
-            port=flags.rest_api_port,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_graceful_shutdown=int(DRAIN_SECONDS),
-        )
+    options = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=int(DRAIN_SECONDS),
     )
-    thread = threading.Thread(target=_run_rest, args=(server, flags.rest_api_port), name="rest", daemon=True)
+    server = uvicorn.Server(options)
+    thread = threading.Thread(target=server.run, args=([listener],), name="rest", daemon=True)
     thread.start()
     LOG.info("Exporting HTTP/REST API at:localhost:%d ...", flags.rest_api_port)
     return server, thread
 
 
-def _run_rest(server: uvicorn.Server, port: int) -> None:
-    try:
-        server.run()
-    except SystemExit:
-        LOG.error("Failed to start HTTP Server at localhost:%d", port)  # noqa: TRY400 - uvicorn told the reason
-
-
-def _has_ipv6() -> bool:
-    return Path("/proc/net/if_inet6").exists()
+def _listen(port: int) -> socket.socket:
+    """Return a socket on every address, IPv6 and IPv4, or IPv4 alone where there is no IPv6; raise OSError."""
+    if socket.has_dualstack_ipv6() and Path("/proc/net/if_inet6").exists():
+        return socket.create_server(("::", port), family=socket.AF_INET6, backlog=LISTEN_BACKLOG, dualstack_ipv6=True)
+    return socket.create_server(("0.0.0.0", port), backlog=LISTEN_BACKLOG)  # noqa: S104 - as upstream
 
 
 def _cpus() -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-import grpc
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -19,6 +18,8 @@ from model_server.status import Code, ServingError, invalid_argument
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import grpc
 
     from model_server.manager import Manager, Version
 

@@ -219,9 +219,7 @@ def _convert(flat: list[Any], dtype: int) -> NDArray[Any]:
         array = np.empty(len(flat), object)
         array[:] = [_string(value) for value in flat]
         return array
-    raise ServingError(
-        Code.UNIMPLEMENTED, f"Conversion of JSON Value: {_shown(flat[:1])} to type: {_type_name(dtype)}"
-    )
+    raise ServingError(Code.UNIMPLEMENTED, f"Conversion of JSON Value: {_shown(flat[:1])} to type: {_type_name(dtype)}")
 
 
 def _refuse_others(flat: list[Any], kinds: set[type], allowed: set[type], dtype: int) -> None:
@@ -276,7 +274,8 @@ def _shown(value: Any) -> str:
 def _json_type(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "Null", True: "True", False: "False"}[value]
-    return {dict: "Object", list: "Array", str: "String"}.get(type(value), "Number")
+    names: dict[type, str] = {dict: "Object", list: "Array", str: "String"}
+    return names.get(type(value), "Number")
 
 
 def _type_name(dtype: int) -> str:

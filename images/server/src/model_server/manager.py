@@ -135,7 +135,10 @@ class Manager:
             found = versions.discover(self._base_path)
         except OSError as error:
             LOG.error(
-                "Could not find base path %s for servable %s with error %s", self._base_path, self.name, error.strerror
+                "Could not find base path %s for servable %s with error %s",
+                self._base_path,
+                self.name,
+                error.strerror,
             )
             return
         if not found:

@@ -46,9 +46,7 @@ def run(
     aliases = _checked_outputs(signature, output_filter)
     feeds = {signature.inputs[alias].name: value for alias, value in inputs.items()}
     values = model.run(feeds, [signature.outputs[alias].name for alias in aliases], timeout_ms)
-    return [
-        Output(alias, signature.outputs[alias].dtype, value) for alias, value in zip(aliases, values, strict=True)
-    ]
+    return [Output(alias, signature.outputs[alias].dtype, value) for alias, value in zip(aliases, values, strict=True)]
 
 
 def _check_inputs(signature: Any, inputs: Mapping[str, object]) -> None:

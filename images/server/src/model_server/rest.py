@@ -34,9 +34,7 @@ MODEL_PATH = re.compile(
 )
 INT64_MAXIMUM = 2**63 - 1
 INFLATED_BYTES = 100 << 20
-NOT_FOUND_PAGE = (
-    b"<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n"
-)
+NOT_FOUND_PAGE = b"<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n"
 CORS_HEADERS = (
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"POST, GET"),
@@ -140,9 +138,7 @@ class App:
         _refuse_label(request)
         with self._manager.hold(request.model, request.version) as version:
             reply = grpc_service.metadata_of(request.model, version)
-        signatures = get_model_metadata_pb2.SignatureDefMap.FromString(
-            reply.metadata[grpc_service.SIGNATURE_DEF].value
-        )
+        signatures = get_model_metadata_pb2.SignatureDefMap.FromString(reply.metadata[grpc_service.SIGNATURE_DEF].value)
         content = {
             "model_spec": {
                 "name": request.model,

@@ -82,7 +82,9 @@ class SavedModel:
                 self._calls[feeds, fetches] = call
         return call
 
-    def _run_within(self, feeds: dict[str, NDArray[Any]], fetches: Sequence[str], timeout_ms: int) -> list[NDArray[Any]]:
+    def _run_within(
+        self, feeds: dict[str, NDArray[Any]], fetches: Sequence[str], timeout_ms: int
+    ) -> list[NDArray[Any]]:
         options = config_pb2.RunOptions(timeout_in_ms=max(1, timeout_ms))
         buffer = pywrap_tf_session.TF_NewBufferFromString(options.SerializeToString())
         try:
@@ -116,7 +118,8 @@ def _load(session: tf.compat.v1.Session, path: Path, tags: tuple[str, ...]) -> A
     except RuntimeError as error:
         if "MetaGraphDef" in str(error) or "tags" in str(error):
             raise ServingError(
-                Code.NOT_FOUND, f"Could not find meta graph def matching supplied tags: {{ {' '.join(tags)} }}"
+                Code.NOT_FOUND,
+                f"Could not find meta graph def matching supplied tags: {{ {' '.join(tags)} }}",
             ) from error
         raise ServingError(Code.UNKNOWN, str(error)) from error
     except tf.errors.OpError as error:

@@ -28,9 +28,7 @@ def replay(model: SavedModel, iterations: int) -> int:
         for record in tf.compat.v1.io.tf_record_iterator(str(path)):
             count += 1
             if count > MAXIMUM_RECORDS:
-                raise invalid_argument(
-                    f"Number of warmup records exceeds the maximum ({MAXIMUM_RECORDS}) at {path}"
-                )
+                raise invalid_argument(f"Number of warmup records exceeds the maximum ({MAXIMUM_RECORDS}) at {path}")
             for _ in range(max(1, iterations)):
                 _run(model, record)
     except tf.errors.DataLossError as error:
