@@ -7,7 +7,7 @@ imagePullSecrets:
 {{ end -}}
 serviceAccountName: {{ include "tensorflow-model.serviceAccountName" .root | quote }}
 automountServiceAccountToken: false
-# Without these, a Service named like a setting would set it: the api reads SERVER, the trainer MODEL_STORE.
+# Services are found by DNS.
 enableServiceLinks: false
 {{- with (index .root.Values .component).podSecurityContext }}
 securityContext:

@@ -4,7 +4,7 @@ copies the manifest only. Takes dict "root" and "manifestOnly".
 */}}
 {{- define "tensorflow-model.loader.container" -}}
 {{- include "tensorflow-model.inputs" (dict "template" "loader.container" "needs" (list "root" "manifestOnly") "given" .) -}}
-{{- $values := .root.Values }}
+{{- $values := .root.Values -}}
 - name: loader
   image: {{ include "tensorflow-model.image" (dict "root" .root "component" "loader") | quote }}
   imagePullPolicy: {{ $values.loader.image.pullPolicy }}

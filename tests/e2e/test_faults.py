@@ -1,0 +1,129 @@
+"""What goes wrong is told, and the model in service stays in service.
+
+The tests tell one story in order; each leaves the release as the next expects it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e import clients
+from tests.e2e.waiting import wait_for
+
+if TYPE_CHECKING:
+    from tests.e2e.release import Release
+
+FIXED = {"autoscaling": {"enabled": False}}
+RESTART_TIMEOUT_SECONDS = 120
+# Flips one bit in the middle of a file of the store.
+FLIP = """\
+import sys
+with open(sys.argv[1], "r+b") as file:
+    file.seek(0, 2)
+    middle = file.tell() // 2
+    file.seek(middle)
+    byte = file.read(1)[0]
+    file.seek(middle)
+    file.write(bytes([byte ^ 1]))
+"""
+
+
+def values(**training: Any) -> dict[str, Any]:
+    """Return values for a quick training, with a fixed number of pods."""
+    return {"training": {"params": {"epochs": 1}, **training}, "server": FIXED, "api": FIXED}
+
+
+@pytest.fixture(scope="module")
+def installed(release: Release) -> Release:
+    """Return the release after its first install."""
+    release.upgrade(values())
+    return release
+
+
+def test_killed_server_comes_back_and_predicts(installed: Release) -> None:
+    pod = installed.pods("server")[0].metadata.name
+    installed.kubectl("delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
+    wait_for(lambda: pod not in {item.metadata.name for item in installed.pods("server")}, "the pod is gone", 60)
+    installed.wait_for_rollout("server")
+    installed.wait_for_rollout("api")
+    installed.helm("test", installed.name, "--timeout=90s")
+
+
+def test_model_below_the_gate_is_not_published(installed: Release) -> None:
+    before = clients.served_model(installed)
+    below = values(minAccuracy=0.999)
+    below["training"]["params"] = {"epochs": 1, "seed": 7}
+    installed.upgrade(below, wait=False)
+    job = installed.wait_for_job("Failed")
+    pods = installed.core.list_namespaced_pod(installed.namespace, label_selector=f"job-name={job.metadata.name}").items
+    ended = [pod.status.container_statuses[0].state.terminated for pod in pods]
+    assert [state.exit_code for state in ended] == [3]
+    assert "is below the minimum 0.9990: nothing was published" in ended[0].message
+    assert clients.served_model(installed)["version"] == before["version"]
+
+
+def test_bad_learning_rate_fails_at_once_and_is_named(installed: Release) -> None:
+    bad = values(extraArgs=["--learning-rate=-1"])
+    installed.upgrade(bad, wait=False)
+    job = installed.wait_for_job("Failed")
+    log = installed.kubectl("logs", f"job/{job.metadata.name}")
+    assert "argument --learning-rate: expected a number above 0" in log
+    assert job.status.failed == 1
+
+
+def test_one_flipped_bit_keeps_a_model_from_being_served(installed: Release) -> None:
+    installed.upgrade(values())
+    for component in ("server", "api"):
+        installed.wait_for_rollout(component)
+    key = installed.current_job().metadata.labels["tensorflow-model/model-key"]
+    damaged = f"/model-store/mnist/{key}/1/saved_model.pb"
+    _run_in_store(installed, ["python3", "-c", FLIP, damaged])
+    installed.kubectl("rollout", "restart", f"deployment/{installed.named('server')}")
+
+    def refused() -> str | None:
+        for pod in installed.pods("server"):
+            for status in pod.status.init_container_statuses or ():
+                for state in (status.state.terminated, status.last_state.terminated):
+                    if state is not None and state.exit_code == 2:
+                        return str(state.message)
+        return None
+
+    assert damaged in wait_for(refused, "the loader refuses the model", RESTART_TIMEOUT_SECONDS)
+    # The pod that verified the model before it was damaged goes on serving.
+    installed.helm("test", installed.name, "--timeout=90s")
+
+
+def _run_in_store(release: Release, command: list[str]) -> None:
+    """Run a command in a pod that may write to the release's model store."""
+    job = release.current_job()
+    template = job.spec.template.spec
+    container = template.containers[0]
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "store-writer", "labels": dict(job.spec.template.metadata.labels)},
+        "spec": {
+            **release.core.api_client.sanitize_for_serialization(template),
+            "containers": [
+                {
+                    "name": "writer",
+                    "image": container.image,
+                    "command": command,
+                    "securityContext": release.core.api_client.sanitize_for_serialization(container.security_context),
+                    "volumeMounts": [{"name": "model-store", "mountPath": "/model-store"}],
+                }
+            ],
+        },
+    }
+    # Not the Job's own: its controller must not adopt this pod.
+    pod["metadata"]["labels"] = {"tensorflow-model/model-store": f"{release.named('model-store')}"}  # type: ignore[index]
+    release.core.create_namespaced_pod(release.namespace, json.loads(json.dumps(pod)))
+
+    def ended() -> bool:
+        return release.core.read_namespaced_pod("store-writer", release.namespace).status.phase == "Succeeded"
+
+    wait_for(ended, "the store was written to", 60)
+    release.core.delete_namespaced_pod("store-writer", release.namespace)

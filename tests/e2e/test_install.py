@@ -1,0 +1,152 @@
+"""`helm install` with default values trains, publishes, serves and predicts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from ci import tools
+from tests.e2e import clients
+from tests.e2e.release import TRAINING_TIMEOUT_SECONDS, Release
+from tests.e2e.waiting import wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.e2e.digits import Digits
+
+METRICS_TIMEOUT_SECONDS = 180
+
+
+@pytest.fixture(scope="module")
+def installed(release: Release) -> Release:
+    """Return the release, installed with default values and ready."""
+    release.upgrade()
+    return release
+
+
+def test_job_completes_and_logs_its_accuracy(installed: Release) -> None:
+    job = installed.wait_for_job(timeout_seconds=TRAINING_TIMEOUT_SECONDS)
+    log = installed.kubectl("logs", f"job/{job.metadata.name}")
+    accuracy = re.search(r"^test: loss \d\.\d+ accuracy (0\.\d+) on 10000 images$", log, re.MULTILINE)
+    assert accuracy is not None, log
+    assert float(accuracy[1]) >= 0.975
+
+
+def test_version_directory_and_manifest_are_published(installed: Release) -> None:
+    manifest = json.loads(installed.exec("server", "cat", "/models/mnist/manifest.json"))
+    key = installed.current_job().metadata.labels["tensorflow-model/model-key"]
+    folder = f"/model-store/mnist/{key}/1"
+    listed = installed.exec("server", "find", folder, "-type", "f").split()
+    assert manifest["key"] == key
+    assert manifest["version"] == 1
+    assert sorted(f"{folder}/{file['path']}" for file in manifest["files"]) == sorted(
+        path for path in listed if not path.endswith("/manifest.json")
+    )
+    assert f"{folder}/assets.extra/tf_serving_warmup_requests" in listed
+
+
+def test_thousand_test_images_are_predicted_right(installed: Release, digits: Digits) -> None:
+    thousand = digits.first(1000)
+    answers = clients.predict(installed, thousand.images)
+    right = sum(int(answer["prediction"]) == label for answer, label in zip(answers, thousand.labels, strict=True))
+    assert right / len(answers) >= 0.97
+
+
+def test_predict_rest_and_grpc_agree(installed: Release, digits: Digits) -> None:
+    images = digits.first(100).images
+    answers = clients.predict(installed, images)
+    by_rest, by_grpc = clients.rest_scores(installed, images), clients.grpc_scores(installed, images)
+    np.testing.assert_allclose(by_rest, by_grpc, rtol=0, atol=1e-5)
+    assert [int(answer["prediction"]) for answer in answers] == by_grpc.argmax(axis=1).tolist()
+    # /predict tells four decimals: half a unit of the last is what rounding may add.
+    told = np.array([float(answer["probability"]) for answer in answers])
+    np.testing.assert_allclose(told, by_grpc.max(axis=1), rtol=0, atol=0.5e-4 + 1e-5)
+
+
+def test_helm_test_passes(installed: Release) -> None:
+    assert "Phase:          Succeeded" in installed.helm("test", installed.name)
+
+
+@pytest.mark.parametrize("component", ["server", "api"])
+def test_hpa_reads_a_cpu_metric(installed: Release, component: str) -> None:
+    def utilization() -> int | None:
+        hpa = installed.autoscaling.read_namespaced_horizontal_pod_autoscaler(
+            installed.named(component), installed.namespace
+        )
+        for metric in hpa.status.current_metrics or ():
+            if metric.resource is not None and metric.resource.current.average_utilization is not None:
+                return int(metric.resource.current.average_utilization) + 1
+        return None
+
+    assert wait_for(utilization, f"HPA of {component} reads CPU", METRICS_TIMEOUT_SECONDS) > 0
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "told"),
+    [
+        pytest.param(b"", 400, "not JSON", id="empty"),
+        pytest.param(b"{", 400, "not JSON", id="broken"),
+        pytest.param(b"[1]", 400, "object", id="list"),
+        pytest.param(b"{}", 422, "'input'", id="neither"),
+        pytest.param(b'{"input": [1, 2]}', 422, "784 numbers", id="short"),
+        pytest.param(json.dumps({"input": ["7"] * 784}).encode(), 422, "784 numbers", id="strings"),
+        pytest.param(json.dumps({"input": [float("nan")] * 784}).encode(), 422, "finite", id="nan"),
+        pytest.param(json.dumps({"input": [True] * 784}).encode(), 422, "true at position 0", id="booleans"),
+        pytest.param(json.dumps({"inputs": [[0] * 784, [0] * 783]}).encode(), 422, "inputs[1]", id="second"),
+        pytest.param(b'{"input": [' + b"0," * 3_000_000 + b"0]}", 413, "at most", id="large"),
+    ],
+)
+def test_bad_body_is_refused(installed: Release, body: bytes, status: int, told: str) -> None:
+    reply = clients.post(installed, body)
+    assert reply.status_code == status, reply.text
+    assert reply.headers["Content-Type"] == "application/json"
+    assert told in reply.json()["error"]
+    assert reply.headers["X-Request-Id"]
+
+
+def test_api_tells_key_digest_and_version(installed: Release) -> None:
+    manifest = json.loads(installed.exec("server", "cat", "/models/mnist/manifest.json"))
+    facts = clients.served_model(installed)
+    assert {name: facts[name] for name in ("key", "digest", "version", "metrics", "labels")} == {
+        name: manifest[name] for name in ("key", "digest", "version", "metrics", "labels")
+    }
+
+
+def test_nothing_cluster_scoped_is_created(installed: Release) -> None:
+    scoped = installed.kubectl("api-resources", "--namespaced=false", "--output=name").split()
+    kinds = set(re.findall(r"^kind: (\w+)$", installed.helm("get", "manifest", installed.name), re.MULTILINE))
+    cluster_kinds = {name.partition(".")[0].rstrip("s") for name in scoped}
+    assert not {kind for kind in kinds if kind.lower() in cluster_kinds}
+
+
+def test_notes_commands_work_as_printed(installed: Release, tmp_path: Path) -> None:
+    for name, path in (("helm", tools.helm()), ("kubectl", tools.kubectl())):
+        # By its own path: the program may be one that looks at the name it is called by.
+        wrapper = tmp_path / name
+        wrapper.write_text(f'#!/bin/sh\nexec {path} "$@"\n', encoding="utf-8")
+        wrapper.chmod(0o755)
+    notes = installed.helm("get", "notes", installed.name)
+    commands = [line.strip() for line in notes.splitlines() if re.match(r"  (helm|kubectl|curl) ", line)]
+    assert len(commands) >= 6
+    # The forwarded port opens a moment after its command: curl is told to try again until it does.
+    script = "\n".join(
+        line.replace("curl ", "curl --fail --silent --show-error --retry 20 --retry-delay 1 --retry-all-errors ")
+        for line in commands
+    )
+    done = subprocess.run(
+        ["bash", "-e", "-c", f"trap 'kill $!' EXIT\n{script}"],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "KUBECONFIG": str(installed.access.kubeconfig)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"prediction"' in done.stdout

@@ -1,0 +1,138 @@
+"""The life of a release: what upgrades train, what they leave alone, what rollback and uninstall do.
+
+The tests tell one story in order; each leaves the release as the next expects it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from kubernetes import client
+
+from tests.e2e import clients
+from tests.e2e.release import CommandFailedError, Release
+from tests.e2e.waiting import wait_for
+
+if TYPE_CHECKING:
+    from tests.e2e.digits import Digits
+
+GONE_TIMEOUT_SECONDS = 120
+
+
+def values(**server: Any) -> dict[str, Any]:
+    """Return values for a quick training, with a fixed number of pods."""
+    fixed = {"autoscaling": {"enabled": False}}
+    return {"training": {"params": {"epochs": 1}}, "server": {**fixed, **server}, "api": fixed}
+
+
+@pytest.fixture(scope="module")
+def installed(release: Release) -> Release:
+    """Return the release after its first install."""
+    release.upgrade(values())
+    return release
+
+
+def job_uids(release: Release) -> list[str]:
+    """Return the UIDs of all training Jobs, oldest first."""
+    return [job.metadata.uid for job in release.jobs()]
+
+
+def test_unchanged_values_leave_the_job_alone(installed: Release) -> None:
+    before = job_uids(installed)
+    installed.upgrade(values())
+    assert job_uids(installed) == before
+
+
+def test_replica_count_leaves_the_job_alone(installed: Release) -> None:
+    before = job_uids(installed)
+    installed.upgrade(values(replicaCount=2))
+    installed.wait_for_rollout("server")
+    assert job_uids(installed) == before
+    assert (
+        len(
+            wait_for(
+                lambda: len(installed.endpoints("server")) == 2 and installed.endpoints("server"), "two endpoints", 60
+            )
+        )
+        == 2
+    )
+
+
+def test_training_resources_make_a_job_that_trains_nothing(installed: Release) -> None:
+    changed = values()
+    changed["training"]["resources"] = {"requests": {"cpu": "400m", "memory": "1Gi"}, "limits": {"memory": "3Gi"}}
+    before = job_uids(installed)
+    installed.upgrade(changed)
+    job = installed.wait_for_job()
+    assert job.metadata.uid not in before
+    log = installed.kubectl("logs", f"job/{job.metadata.name}")
+    assert "already published: mnist/" in log
+    assert "epoch" not in log
+
+
+def test_epochs_train_once_and_the_new_version_is_served(installed: Release, digits: Digits) -> None:
+    changed = values()
+    changed["training"]["params"]["epochs"] = 2
+    installed.upgrade(changed)
+    job = installed.wait_for_job()
+    for component in ("server", "api"):
+        installed.wait_for_rollout(component)
+    log = installed.kubectl("logs", f"job/{job.metadata.name}")
+    assert log.count("epoch 2/2") == 1
+    assert clients.served_model(installed)["version"] == 2
+    assert [answer["prediction"] for answer in clients.predict(installed, digits.first(1).images)] == ["7"]
+
+
+def test_rollback_serves_the_first_version_and_trains_nothing(installed: Release) -> None:
+    installed.helm("rollback", installed.name, "1", "--wait", "--timeout=300s")
+    for component in ("server", "api"):
+        installed.wait_for_rollout(component)
+    assert clients.served_model(installed)["version"] == 1
+    log = installed.kubectl("logs", f"job/{installed.wait_for_job().metadata.name}")
+    assert "already published: mnist/" in log
+
+
+def test_helm_test_fails_without_a_server(installed: Release) -> None:
+    installed.kubectl("scale", f"deployment/{installed.named('server')}", "--replicas=0")
+    wait_for(lambda: not installed.pods("server"), "no server pod", GONE_TIMEOUT_SECONDS)
+    with pytest.raises(CommandFailedError):
+        installed.helm("test", installed.name, "--timeout=90s")
+    installed.kubectl("scale", f"deployment/{installed.named('server')}", "--replicas=1")
+    installed.wait_for_rollout("server")
+    installed.wait_for_rollout("api")
+    installed.helm("test", installed.name, "--timeout=90s")
+
+
+def test_uninstall_leaves_the_model_volume_and_nothing_else(installed: Release) -> None:
+    installed.helm("uninstall", installed.name, "--wait", "--timeout=120s")
+    left = wait_for(
+        lambda: _left(installed) == [f"PersistentVolumeClaim/{installed.named('model-store')}"] and _left(installed),
+        "only the model volume",
+        GONE_TIMEOUT_SECONDS,
+    )
+    assert left == [f"PersistentVolumeClaim/{installed.named('model-store')}"]
+
+
+def _left(release: Release) -> list[str]:
+    """Return what the namespace holds, but for what every namespace has and the test hook's pod."""
+    api = release.core.api_client
+    listed = {
+        "PersistentVolumeClaim": release.core.list_namespaced_persistent_volume_claim,
+        "Pod": release.core.list_namespaced_pod,
+        "Service": release.core.list_namespaced_service,
+        "ConfigMap": release.core.list_namespaced_config_map,
+        "Secret": release.core.list_namespaced_secret,
+        "ServiceAccount": release.core.list_namespaced_service_account,
+        "Deployment": release.apps.list_namespaced_deployment,
+        "ReplicaSet": release.apps.list_namespaced_replica_set,
+        "Job": release.batch.list_namespaced_job,
+        "HorizontalPodAutoscaler": release.autoscaling.list_namespaced_horizontal_pod_autoscaler,
+        "PodDisruptionBudget": client.PolicyV1Api(api).list_namespaced_pod_disruption_budget,
+        "NetworkPolicy": client.NetworkingV1Api(api).list_namespaced_network_policy,
+    }
+    own = {"ConfigMap/kube-root-ca.crt", "ServiceAccount/default"}
+    found = [
+        f"{kind}/{item.metadata.name}" for kind, items in listed.items() for item in items(release.namespace).items
+    ]
+    return [name for name in found if name not in own]
