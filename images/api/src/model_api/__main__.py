@@ -34,14 +34,21 @@ class Server(uvicorn.Server):
         self._drain_seconds = drain_seconds
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to drain at the first signal; stop at once at the second."""
-        if self._gateway.is_draining or not self._drain_seconds:
-            super().handle_exit(sig, frame)
+        """Begin to drain at the first signal; stop without waiting at the second.
+
+        uvicorn's own handler raises the signal again at the end, and the process would not end with 0.
+        """
+        del sig, frame
+        if self._gateway.is_draining:
+            self.force_exit = self.should_exit
+            self.should_exit = True
             return
         self._gateway.is_draining = True
-        stop = super().handle_exit
         loop = asyncio.get_running_loop()
-        loop.call_soon_threadsafe(loop.call_later, self._drain_seconds, stop, sig, frame)
+        loop.call_soon_threadsafe(loop.call_later, self._drain_seconds, self._stop)
+
+    def _stop(self) -> None:
+        self.should_exit = True
 
 
 async def serve(config: Config) -> None:

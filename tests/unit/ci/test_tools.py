@@ -1,0 +1,80 @@
+"""Versions: parsed, and written down once."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ci import images, node_image, paths, steps, tools, versions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [("v4.3.1+gabc", (4, 3, 1)), ("go1.26.8", (1, 26, 8)), ("Client Version: v1.37.2\n", (1, 37, 2)), ("", (0, 0))],
+)
+def test_version_is_parsed(text: str, version: tuple[int, ...]) -> None:
+    assert tools._parse_version(text) == version
+
+
+def test_go_module_of_kubernetes_agrees_with_the_versions() -> None:
+    module = (paths.ROOT / "ci" / "node" / "kubernetes" / "go.mod").read_text(encoding="utf-8")
+    assert f"k8s.io/kubernetes {versions.CLUSTER['kubernetes']}" in module
+
+
+def test_system_images_have_the_names_kubeadm_asks_for() -> None:
+    names = [name for names in node_image.system_images().values() for name in names]
+    assert f"registry.k8s.io/kube-proxy:{versions.CLUSTER['kubernetes']}" in names
+    assert len(names) == len(set(names))
+
+
+def test_interrupted_build_leaves_no_program(tmp_path: Path) -> None:
+    target = tmp_path / "bin" / "program"
+
+    def build() -> None:
+        with tools._atomic(target) as partial:
+            partial.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build()
+    assert list(target.parent.iterdir()) == []
+
+
+def test_image_version_is_the_charts_and_the_packages() -> None:
+    for path in ("model", "images/api", "images/loader", "images/server"):
+        project = (paths.ROOT / path / "pyproject.toml").read_text(encoding="utf-8")
+        assert f'version = "{images.version()}"' in project, path
+
+
+def test_pushed_image_becomes_chart_values() -> None:
+    image = images.Image("api", "x", 1, "localhost:5001/team/tensorflow-model-api@sha256:abc")
+    assert images.values([image]) == {
+        "api": {"image": {"registry": "localhost:5001", "repository": "team/tensorflow-model-api", "digest": "sha256:abc"}}
+    }
+
+
+def test_shared_requirements_have_one_version_in_all_image_locks() -> None:
+    seen: dict[str, set[str]] = {}
+    for lock in (paths.ROOT / "images").glob("*/requirements.txt"):
+        for name, version in re.findall(r"^([\w-]+)==(\S+)", lock.read_text(encoding="utf-8"), re.MULTILINE):
+            seen.setdefault(name, set()).add(version)
+    differing = {name: found for name, found in seen.items() if len(found) > 1 and name != "numpy"}
+    assert differing == {}
+
+
+def test_failed_command_tells_itself_its_last_lines_and_the_way_out() -> None:
+    with pytest.raises(steps.CommandError) as failed:
+        steps.run(["sh", "-c", "echo reason >&2; exit 3"], hint="do this")
+    assert "exit code 3" in str(failed.value)
+    assert "reason" in str(failed.value)
+    assert "Try: do this" in str(failed.value)
+
+
+def test_missing_program_is_named() -> None:
+    with pytest.raises(steps.StepError, match="no-such-program was not found"):
+        steps.run(["no-such-program"])

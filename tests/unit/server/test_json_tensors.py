@@ -1,0 +1,137 @@
+"""JSON to tensors and back, in TensorFlow Serving's words."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from model_server import json_tensors
+from model_server.predict import Output
+from model_server.status import ServingError
+
+
+def signature(**inputs: int) -> Any:
+    """Return a SignatureDef with inputs of dtypes."""
+    made = meta_graph_pb2.SignatureDef()
+    for alias, dtype in inputs.items():
+        made.inputs[alias].dtype = dtype
+    return made
+
+
+FLOAT = signature(x=types_pb2.DT_FLOAT)
+TWO = signature(a=types_pb2.DT_FLOAT, b=types_pb2.DT_INT32)
+
+
+def read(body: str | bytes, wanted: Any = FLOAT) -> tuple[dict[str, Any], bool]:
+    """Read a request body."""
+    document = json_tensors.parse(body if isinstance(body, bytes) else body.encode())
+    json_tensors.signature_name_of(document)
+    return json_tensors.read_inputs(document, wanted)
+
+
+def test_rows_are_stacked_on_a_new_axis() -> None:
+    tensors, is_rows = read('{"instances": [[1, 2.5], [3, 4]]}')
+    assert is_rows
+    np.testing.assert_array_equal(tensors["x"], np.array([[1, 2.5], [3, 4]], np.float32))
+
+
+def test_rows_may_be_objects_by_name() -> None:
+    tensors, _ = read('{"instances": [{"a": 1, "b": [2]}, {"a": 3, "b": [4]}]}', TWO)
+    assert (tensors["a"].tolist(), tensors["b"].tolist(), tensors["b"].dtype) == ([1, 3], [[2], [4]], np.int32)
+
+
+def test_columns_may_be_bare_or_named() -> None:
+    assert read('{"inputs": 5}')[0]["x"].shape == ()
+    assert read('{"inputs": {"x": [1, 2]}}')[0]["x"].tolist() == [1, 2]
+    assert not read('{"inputs": []}')[1]
+
+
+def test_parser_takes_what_upstream_takes() -> None:
+    assert np.isnan(read('{"instances": [NaN]}')[0]["x"][0])
+    assert read('{"instances": [-Infinity]}')[0]["x"][0] == -math.inf
+    assert read(b'\xef\xbb\xbf{"instances": [1]} trailing')[0]["x"].tolist() == [1]
+    assert read('{"instances": [1], "instances": [2]}')[0]["x"].tolist() == [1]
+    assert read('{"instances": [1e39]}')[0]["x"][0] == math.inf
+
+
+def test_strings_may_be_base64() -> None:
+    strings = signature(s=types_pb2.DT_STRING)
+    assert read('{"instances": [{"b64": "AAE="}, "text"]}', strings)[0]["s"].tolist() == [b"\x00\x01", b"text"]
+
+
+def test_narrow_integers_wrap() -> None:
+    assert read('{"instances": [300]}', signature(x=types_pb2.DT_UINT8))[0]["x"].tolist() == [44]
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted", "told"),
+    [
+        ("", FLOAT, "JSON Parse error: The document is empty"),
+        ("x", FLOAT, "JSON Parse error: Invalid value. at offset: 0"),
+        ("[" * 500_000, FLOAT, "JSON Parse error"),
+        ("[1]", FLOAT, "Is not object"),
+        ('{"signature_name": 1}', FLOAT, "'signature_name' key must be a string value."),
+        ("{}", FLOAT, "Missing 'inputs' or 'instances' key"),
+        ('{"inputs": 1, "instances": [1]}', FLOAT, "expecting only one of 'inputs' or 'instances' keys to exist "),
+        ('{"instances": 1}', FLOAT, "Expecting 'instances' to be an list/array"),
+        ('{"instances": []}', FLOAT, "No values in 'instances' array"),
+        ('{"instances": ["a"]}', FLOAT, 'JSON Value: "a" Type: String is not of expected type: float'),
+        ('{"instances": [true]}', FLOAT, "Type: True is not of expected type: float"),
+        ('{"instances": [[1], [1, 2]]}', FLOAT, "Expecting tensor size: 1 but got: 2"),
+        ('{"instances": [[[1]], [1]]}', FLOAT, "Expecting shape [1,1] but got: [1]"),
+        ('{"inputs": [[1], 2]}', FLOAT, "found at incorrect level: 1 in the JSON DOM. Expected at level: 2"),
+        ('{"inputs": [1, [2]]}', FLOAT, "Encountered list at unexpected level: 1 expected < 1"),
+        ('{"inputs": [[1], [1, 2]]}', FLOAT, "Encountered list at unexpected size: 2 at level: 1 expected size: 1"),
+        ('{"instances": [1, 2]}', TWO, "instances is a plain list, but expecting list of objects"),
+        ('{"inputs": [1, 2]}', TWO, "inputs is a plain value/list, but expecting an object"),
+        ('{"instances": [{"a": 1}]}', TWO, "keys must be equal to: a,b"),
+        ('{"inputs": {"a": 1}}', TWO, "Missing named input: b in 'inputs' object."),
+        ('{"inputs": {"a": 1, "b": 1.0}}', TWO, "Type: Number is not of expected type: int32"),
+        ('{"inputs": {"a": 1, "b": 3000000000}}', TWO, "is not of expected type: int32"),
+        ('{"inputs": [{"b64": "!"}]}', signature(s=types_pb2.DT_STRING), "Unable to base64 decode"),
+        ('{"inputs": 1}', signature(x=types_pb2.DT_HALF), "to type: float16"),
+    ],
+)
+def test_bad_request_is_refused_in_upstreams_words(body: str, wanted: Any, told: str) -> None:
+    with pytest.raises(ServingError) as refused:
+        read(body, wanted)
+    assert told in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(3.0, "3.0"), (0.1, "0.1"), (9e6, "9e+06"), (3e-5, "3e-05"), (float("nan"), "NaN"), (float("-inf"), "-Infinity")],
+)
+def test_floats_are_written_as_upstream_writes_them(value: float, text: str) -> None:
+    assert json_tensors.float_text(np.float32(value), 9) == text
+
+
+@given(st.floats(width=32))
+def test_written_floats_are_read_back_equal(value: float) -> None:
+    number = np.float32(value)
+    read_back = np.float32(json.loads(json_tensors.float_text(number, 9)))
+    assert read_back == number or (np.isnan(read_back) and np.isnan(number))
+
+
+def test_rows_and_columns_are_written() -> None:
+    one = Output("y", types_pb2.DT_FLOAT, np.array([[1.5], [2]], np.float32))
+    two = Output("s_bytes", types_pb2.DT_STRING, np.array([b"\x00", b"a"], object))
+    assert json.loads(json_tensors.write_rows([one])) == {"predictions": [[1.5], [2.0]]}
+    assert json.loads(json_tensors.write_rows([one, two])) == {
+        "predictions": [{"y": [1.5], "s_bytes": {"b64": "AA=="}}, {"y": [2.0], "s_bytes": {"b64": "YQ=="}}]
+    }
+    assert json.loads(json_tensors.write_columns([one])) == {"outputs": [[1.5], [2.0]]}
+
+
+def test_outputs_of_unequal_length_cannot_be_rows() -> None:
+    outputs = [Output(name, types_pb2.DT_FLOAT, np.zeros(size, np.float32)) for name, size in (("a", 1), ("b", 2))]
+    with pytest.raises(ServingError, match="Tensor name: b has inconsistent batch size: 2 expecting: 1"):
+        json_tensors.write_rows(outputs)
