@@ -15,7 +15,15 @@ IMAGES = ROOT / "images"
 SOURCES = [ROOT / "model" / "src", *(IMAGES / name / "src" for name in ("api", "loader", "server"))]
 PYTHONPATH = ":".join(str(path) for path in (ROOT, *SOURCES))
 TENSORFLOW = [LOCKS / "test.txt", *(IMAGES / name / "requirements.txt" for name in ("tensorflow", "server"))]
-SCRIPTS = ["ci/nox", ".ci/run"]
+NODE = ROOT / "ci" / "node" / "files"
+SCRIPTS = [
+    "ci/nox",
+    ".ci/run",
+    *(
+        str(NODE / name)
+        for name in ("kind/import-images", "kind/node-dns", "kind/pod-network", "usr/local/bin/entrypoint")
+    ),
+]
 
 nox.options.sessions = ["lint", "unit", "contract", "chart", "e2e"]
 nox.options.reuse_existing_virtualenvs = True

@@ -21,11 +21,11 @@ def main() -> int:
     seconds: dict[str, list[float]] = {"trainer": [], "model.fit": []}
     accuracies: dict[str, list[float]] = {"trainer": [], "model.fit": []}
     for number in range(ROUNDS):
-        for way in seconds:
+        for way, rounds in seconds.items():
             command = [sys.executable, "-m", "ci.bench_training", way]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             took, accuracy = map(float, done.stdout.split()[-2:])
-            seconds[way].append(took)
+            rounds.append(took)
             accuracies[way].append(accuracy)
             print(f"round {number + 1}: {way}: {took:.1f} s for {EPOCHS} epochs, accuracy {accuracy:.4f}", flush=True)
     medians = {way: statistics.median(took) for way, took in seconds.items()}
@@ -41,11 +41,10 @@ def one(way: str) -> None:
     """Train once and print seconds and test accuracy."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    from ci import datasets, paths  # noqa: PLC0415
     from trainer import data, fit, network  # noqa: PLC0415
     from trainer.config import Parameters  # noqa: PLC0415
     from trainer.datasets import DATASETS  # noqa: PLC0415
-
-    from ci import datasets, paths  # noqa: PLC0415
 
     folder = paths.cache() / "datasets"
     datasets.fetch(folder)

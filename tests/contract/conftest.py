@@ -54,7 +54,7 @@ def export(folder: Path, slope: float, name: str = "x") -> Path:
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])  # type: ignore[untyped-decorator]
         def slow(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-            total = tf.while_loop(lambda i, _: i < 30_000_000, lambda i, t: (i + 1, t + 1.0), (0, 0.0))[1]
+            total = tf.while_loop(lambda i, _: i < 1_000_000, lambda i, t: (i + 1, t + 1.0), (0, 0.0))[1]
             return {"y": x + total}
 
     model = Line()
@@ -79,7 +79,8 @@ class Server:
         self.process = subprocess.Popen(
             [*shlex.split(command), *arguments], env=environment, stdout=subprocess.PIPE, text=True
         )
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}")
+        options = [("grpc.max_receive_message_length", -1)]
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}", options=options)
         self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.models = model_service_pb2_grpc.ModelServiceStub(self.channel)
 

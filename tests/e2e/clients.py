@@ -61,6 +61,6 @@ def grpc_scores(release: Release, images: NDArray[np.uint8]) -> NDArray[np.float
         release.port("server", SERVER_GRPC_PORT) as port,
         grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
-        call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+        call: Any = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
         response = messages.PredictResponse.FromString(call(request, timeout=TIMEOUT_SECONDS))
         return model.scores_of(response, SIGNATURE, len(images))

@@ -123,7 +123,7 @@ def _run_in_store(release: Release, command: list[str]) -> None:
     release.core.create_namespaced_pod(release.namespace, json.loads(json.dumps(pod)))
 
     def ended() -> bool:
-        return release.core.read_namespaced_pod("store-writer", release.namespace).status.phase == "Succeeded"
+        return bool(release.core.read_namespaced_pod("store-writer", release.namespace).status.phase == "Succeeded")
 
     wait_for(ended, "the store was written to", 60)
     release.core.delete_namespaced_pod("store-writer", release.namespace)

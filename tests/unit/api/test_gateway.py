@@ -33,7 +33,7 @@ class Serving:
         self.hangs = threading.Event()
         self.batches: list[int] = []
         self._server = grpc.server(ThreadPoolExecutor(8))
-        handlers = {
+        handlers: dict[str, Any] = {
             "Predict": grpc.unary_unary_rpc_method_handler(
                 self.predict, messages.PredictRequest.FromString, lambda reply: reply.SerializeToString()
             ),

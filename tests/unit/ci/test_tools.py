@@ -54,7 +54,9 @@ def test_image_version_is_the_charts_and_the_packages() -> None:
 def test_pushed_image_becomes_chart_values() -> None:
     image = images.Image("api", "x", 1, "localhost:5001/team/tensorflow-model-api@sha256:abc")
     assert images.values([image]) == {
-        "api": {"image": {"registry": "localhost:5001", "repository": "team/tensorflow-model-api", "digest": "sha256:abc"}}
+        "api": {
+            "image": {"registry": "localhost:5001", "repository": "team/tensorflow-model-api", "digest": "sha256:abc"}
+        }
     }
 
 

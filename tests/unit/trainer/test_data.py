@@ -14,7 +14,7 @@ from trainer.errors import InputError
 
 
 @given(arrays.arrays(np.uint8, arrays.array_shapes(min_dims=3, max_dims=3, max_side=6)))
-def test_what_is_written_is_read(array: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_what_is_written_is_read(array: np.ndarray) -> None:
     np.testing.assert_array_equal(data.parse_idx(idx(array), 3, "file"), array)
 
 

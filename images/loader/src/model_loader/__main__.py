@@ -67,9 +67,8 @@ def wait(options: Config, store: Store) -> Path:
                 "see why the training Job did not end, or raise loader.timeoutSeconds"
             )
         if now - told >= TELL_SECONDS:
-            _tell(
-                f"waiting for {options.wanted} in {options.model_store} ({now - start:.0f} s); the training Job publishes it"
-            )
+            place = f"{options.wanted} in {options.model_store}"
+            _tell(f"waiting for {place} ({now - start:.0f} s); the training Job publishes it")
             told = now
         time.sleep(POLL_SECONDS)
     return folder
