@@ -25,7 +25,7 @@ SCRIPTS = [
     ),
 ]
 
-nox.options.sessions = ["lint", "unit", "contract", "chart", "e2e"]
+nox.options.sessions = ["lint", "unit", "chart", "e2e"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
 nox.needs_version = ">=2026.10.20"
@@ -66,19 +66,19 @@ def lint(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("environment", ["slim", "tensorflow"])
 def unit(session: nox.Session, environment: str) -> None:
-    """Test the packages in the two environments they ship in: without TensorFlow, and with it."""
+    """Test the packages in the two environments they ship in: without TensorFlow, and with it (the contract too)."""
     suites = {
-        "slim": ([LOCKS / "test.txt", IMAGES / "api" / "requirements.txt"], ["api", "loader", "ci"]),
-        "tensorflow": (TENSORFLOW, ["trainer", "server"]),
+        "slim": ([LOCKS / "test.txt", IMAGES / "api" / "requirements.txt"], ["unit/api", "unit/loader", "unit/ci"]),
+        "tensorflow": (TENSORFLOW, ["unit/trainer", "unit/server", "contract"]),
     }
     locks, folders = suites[environment]
     install(session, *locks)
-    python(session, "-m", "pytest", *(f"tests/unit/{folder}" for folder in folders), *session.posargs)
+    python(session, "-m", "pytest", *(f"tests/{folder}" for folder in folders), *session.posargs)
 
 
 @nox.session
 def contract(session: nox.Session) -> None:
-    """Hold the drop-in model server to TensorFlow Serving's contract (`-- --server-command` names another)."""
+    """Hold a model server alone to TensorFlow Serving's contract (`-- --server-command "..."` names another)."""
     install(session, *TENSORFLOW)
     python(session, "-m", "pytest", "tests/contract", *session.posargs)
 
