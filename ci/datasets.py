@@ -91,7 +91,13 @@ def _npm(folder: Path) -> None:
 
 def _debian(folder: Path) -> None:
     # apt's download sandbox has a user of its own, which may not enter a private folder.
-    run(["apt-get", "-o", "APT::Sandbox::User=root", "download", DEBIAN_PACKAGE], cwd=folder)
+    download = ["apt-get", "-o", "APT::Sandbox::User=root", "download", DEBIAN_PACKAGE]
+    try:
+        run(download, cwd=folder)
+    except StepError:
+        # A new machine has no package lists yet.
+        run(["apt-get", "update", "-qq"])
+        run(download, cwd=folder)
     run(["dpkg", "-x", next(folder.glob("*.deb")), folder / "unpacked"])
     for file in FILES:
         packed = next((folder / "unpacked").rglob(f"{file}.gz"))
