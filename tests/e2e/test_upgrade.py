@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.e2e.digits import Digits
 
 GONE_TIMEOUT_SECONDS = 120
+SWITCH_TIMEOUT_SECONDS = 60
 
 
 def values(**server: Any) -> dict[str, Any]:
@@ -36,6 +37,11 @@ def installed(release: Release) -> Release:
 def job_uids(release: Release) -> list[str]:
     """Return the UIDs of all training Jobs, oldest first."""
     return [job.metadata.uid for job in release.jobs()]
+
+
+def wait_for_version(release: Release, version: int) -> None:
+    """Return when the api answers from a version: it follows new server pods within the time names are cached."""
+    wait_for(lambda: clients.served_model(release)["version"] == version, f"version {version}", SWITCH_TIMEOUT_SECONDS)
 
 
 def test_unchanged_values_leave_the_job_alone(installed: Release) -> None:
@@ -73,7 +79,7 @@ def test_epochs_train_once_and_the_new_version_is_served(installed: Release, dig
         installed.wait_for_rollout(component)
     log = installed.kubectl("logs", f"job/{job.metadata.name}")
     assert log.count("epoch 2/2") == 1
-    assert clients.served_model(installed)["version"] == 2
+    wait_for_version(installed, 2)
     assert [answer["prediction"] for answer in clients.predict(installed, digits.first(1).images)] == ["7"]
 
 
@@ -81,7 +87,7 @@ def test_rollback_serves_the_first_version_and_trains_nothing(installed: Release
     installed.helm("rollback", installed.name, "1", "--wait", "--timeout=300s")
     for component in ("server", "api"):
         installed.wait_for_rollout(component)
-    assert clients.served_model(installed)["version"] == 1
+    wait_for_version(installed, 1)
     log = installed.kubectl("logs", f"job/{installed.wait_for_job().metadata.name}")
     assert "already published: mnist/" in log
 
