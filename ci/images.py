@@ -7,13 +7,14 @@ import os
 import re
 import ssl
 import tempfile
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci import base_image, datasets, docker_engine, paths
-from ci.steps import run, step
+from ci.steps import CommandError, run, step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,8 @@ PREFIX = "tensorflow-model-"
 # The layer training and server share; built first, never pushed by itself.
 TENSORFLOW_IMAGE = f"{PREFIX}tensorflow"
 MEBIBYTE = 1 << 20
+PUSH_ATTEMPTS = 4
+PUSH_PAUSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -138,10 +141,23 @@ def _push(image: Image, registry: str) -> Image:
     client = docker_engine.client()
     with step(f"push {target}"):
         run([client, "tag", image.tag, target])
-        run([client, "push", "--quiet", target], hint=f"docker login {registry.partition('/')[0]}")
+        _push_again_if_interrupted(client, target, registry)
         digests = json.loads(run([client, "image", "inspect", "--format={{json .RepoDigests}}", target]))
     pushed = next(digest for digest in digests if digest.startswith(f"{repository}@"))
     return Image(image.component, image.tag, image.size_bytes, pushed)
+
+
+def _push_again_if_interrupted(client: str, target: str, registry: str) -> None:
+    """Push; a registry that has just come up may close a connection, and what was pushed is not pushed again."""
+    for attempt in range(PUSH_ATTEMPTS):
+        try:
+            run([client, "push", "--quiet", target], hint=f"docker login {registry.partition('/')[0]}")
+        except CommandError:
+            if attempt + 1 == PUSH_ATTEMPTS:
+                raise
+            time.sleep(PUSH_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _size_bytes(tag: str) -> int:
