@@ -24,8 +24,8 @@ PREFIX = "tensorflow-model-"
 # The layer training and server share; built first, never pushed by itself.
 TENSORFLOW_IMAGE = f"{PREFIX}tensorflow"
 MEBIBYTE = 1 << 20
-PUSH_ATTEMPTS = 4
-PUSH_PAUSE_SECONDS = 2.0
+PUSH_ATTEMPTS = 10
+PUSH_PAUSE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)

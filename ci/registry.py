@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 import urllib.request
 from pathlib import Path
 
@@ -13,6 +14,8 @@ NAME = "tensorflow-model-registry"
 PORT = 5001
 ADDRESS = f"localhost:{PORT}"
 NETWORK = "kind"
+START_TIMEOUT_SECONDS = 90
+POLL_SECONDS = 0.2
 CONFIGURATION = """\
 version: 0.1
 storage:
@@ -49,11 +52,11 @@ def up() -> None:
         ],
         hint=f"is another program listening on {ADDRESS}?",
     )
-    for _ in range(50):
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
         if answers():
             return
-        # The port opens within a moment; `docker wait` returns early if the container ends instead.
-        succeeds(["timeout", "0.2", client, "wait", NAME])
+        time.sleep(POLL_SECONDS)
     raise StepError(f"the registry does not answer on {ADDRESS}", hint=f"{client} logs {NAME}")
 
 
