@@ -65,12 +65,12 @@ def test_model_below_the_gate_is_not_published(installed: Release) -> None:
     assert clients.served_model(installed)["version"] == before["version"]
 
 
-def test_bad_learning_rate_fails_at_once_and_is_named(installed: Release) -> None:
-    bad = values(extraArgs=["--learning-rate=-1"])
+def test_missing_data_fails_at_once_and_is_named(installed: Release) -> None:
+    bad = values(extraArgs=["--data-dir=/nowhere"])
     installed.upgrade(bad, wait=False)
     job = installed.wait_for_job("Failed")
     log = installed.kubectl("logs", f"job/{job.metadata.name}")
-    assert "argument --learning-rate: expected a number above 0" in log
+    assert "data file /nowhere/mnist/" in log
     assert job.status.failed == 1
 
 

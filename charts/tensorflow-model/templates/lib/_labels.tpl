@@ -1,42 +1,43 @@
 {{/* Labels that select a component's pods and never change. Takes dict "root" and "component". */}}
 {{- define "tensorflow-model.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "tensorflow-model.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/component: {{ .component }}
+{{- include "tensorflow-model.inputs" (dict "template" "selectorLabels" "needs" (list "root" "component") "given" .) -}}
+app.kubernetes.io/name: {{ include "tensorflow-model.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
+app.kubernetes.io/component: {{ .component | quote }}
 {{- end }}
 
 {{/* Labels of an object. Takes dict "root" and "component". */}}
 {{- define "tensorflow-model.labels" -}}
-{{ include "tensorflow-model.selectorLabels" . }}
-app.kubernetes.io/part-of: {{ .root.Chart.Name }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $version := dict
+  "app.kubernetes.io/part-of" .root.Chart.Name
+  "app.kubernetes.io/version" .root.Chart.AppVersion
+  "app.kubernetes.io/managed-by" .root.Release.Service
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_")
+}}
+{{- $selector := include "tensorflow-model.selectorLabels" . | fromYaml }}
+{{- merge $selector .root.Values.commonLabels $version | toYaml }}
 {{- end }}
 
 {{/*
 Labels of a component's pods: no version of the chart, so that a chart upgrade alone restarts nothing.
-Takes dict "root" and "component".
+Takes dict "root", "component" and "modelKey" ("" leaves that label out).
 */}}
 {{- define "tensorflow-model.podLabels" -}}
-{{ include "tensorflow-model.selectorLabels" . }}
-tensorflow-model/model-store: {{ include "tensorflow-model.modelStore.claimName" .root | trunc 63 | trimSuffix "-" }}
-{{- with include "tensorflow-model.modelKey" .root }}
-tensorflow-model/model-key: {{ . | quote }}
+{{- include "tensorflow-model.inputs" (dict "template" "podLabels" "needs" (list "root" "component" "modelKey") "given" .) -}}
+{{- $labels := include "tensorflow-model.selectorLabels" . | fromYaml }}
+{{- $_ := set $labels "tensorflow-model/model-store" (include "tensorflow-model.modelStore.label" .root) }}
+{{- with .modelKey }}
+  {{- $_ := set $labels "tensorflow-model/model-key" . }}
 {{- end }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
-{{- with (index .root.Values .component).podLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- merge $labels (index .root.Values .component).podLabels .root.Values.commonLabels | toYaml }}
 {{- end }}
 
-{{/* The annotations block of an object, or nothing. Takes dict "root" and "annotations" (its own). */}}
+{{/*
+The annotations block of an object or pod, or nothing. Takes dict "root" and "annotations" (its own, which win over
+commonAnnotations).
+*/}}
 {{- define "tensorflow-model.annotations" -}}
+{{- include "tensorflow-model.inputs" (dict "template" "annotations" "needs" (list "root" "annotations") "given" .) -}}
 {{- with merge (dict) .annotations .root.Values.commonAnnotations -}}
 annotations:
   {{- toYaml . | nindent 2 }}

@@ -1,11 +1,32 @@
 {{/*
-Key of the model: a digest of the training inputs and of nothing else. "" when nothing is trained.
-It is the model's folder in the store; equal inputs are trained once.
+Key of the model this release trains: a digest of the training inputs and of nothing else, 12 hexadecimal digits. It is
+the model's folder in the store; equal inputs are trained once. Takes the root context.
 */}}
-{{- define "tensorflow-model.modelKey" -}}
-{{- if .Values.training.enabled }}
-{{- $image := include "tensorflow-model.image" (dict "root" . "component" "training") }}
-{{- $inputs := dict "params" .Values.training.params "dataset" .Values.training.dataset "image" $image "network" "dense-1" }}
+{{- define "tensorflow-model.model.key" -}}
+{{- $training := .Values.training }}
+{{- $params := dict }}
+{{- range $name, $value := $training.params }}
+  {{- $_ := set $params $name ($value | toString | float64) }}
+{{- end }}
+{{- $image := default (include "tensorflow-model.image" (dict "root" . "component" "training")) $training.image.digest }}
+{{- /* The network of model/src/trainer/network.py; another one gets another word here. */}}
+{{- $inputs := dict "dataset" $training.dataset "image" $image "network" "dense" "params" $params }}
 {{- $inputs | toJson | sha256sum | trunc 12 }}
+{{- end }}
+
+{{/*
+Key of the model the pods wait for: "" where any key will do, because nothing is trained or because the version, a
+number that is unique among all keys, is pinned. Takes the root context.
+*/}}
+{{- define "tensorflow-model.model.servedKey" -}}
+{{- if and .Values.training.enabled (not (include "tensorflow-model.model.version" .)) }}
+{{- include "tensorflow-model.model.key" . }}
+{{- end }}
+{{- end }}
+
+{{/* The pinned version in digits, or "". Takes the root context. */}}
+{{- define "tensorflow-model.model.version" -}}
+{{- with .Values.model.version }}
+{{- . | toString | float64 | int64 }}
 {{- end }}
 {{- end }}

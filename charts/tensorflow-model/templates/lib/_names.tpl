@@ -1,29 +1,32 @@
-{{/* Name of the chart, or its override. */}}
+{{/* Name of the chart, or its override. Takes the root context. */}}
 {{- define "tensorflow-model.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}
+{{- include "tensorflow-model.shortName" (default .Chart.Name .Values.nameOverride) }}
 {{- end }}
 
-{{/* Prefix of every object's name: <release>-<chart>, or the release's name where it holds the chart's already. */}}
+{{/*
+Prefix of every object's name: <release>-<chart>, or the release's name where it holds the chart's already.
+Takes the root context.
+*/}}
 {{- define "tensorflow-model.fullname" -}}
-{{- if .Values.fullnameOverride }}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
-{{- else if contains (include "tensorflow-model.name" .) .Release.Name }}
-{{- .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- $name := include "tensorflow-model.name" . }}
+{{- $release := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
+{{- include "tensorflow-model.shortName" (default $release .Values.fullnameOverride) }}
+{{- end }}
+
+{{/*
+At most 39 characters of a name, so that the longest suffix ("-training-<8 digits>-<5 of the pod>") still fits into a
+label's 63. A longer name ends in a digest of it: two releases never share one. Takes the name.
+*/}}
+{{- define "tensorflow-model.shortName" -}}
+{{- if gt (len .) 39 }}
+{{- printf "%s-%s" (. | trunc 30 | trimSuffix "-") (sha256sum . | trunc 8) }}
 {{- else }}
-{{- printf "%s-%s" .Release.Name (include "tensorflow-model.name" .) | trunc 40 | trimSuffix "-" }}
+{{- . }}
 {{- end }}
 {{- end }}
 
-{{/* Name of the ServiceAccount all pods run as. */}}
+{{/* Name of the ServiceAccount all pods run as. Takes the root context. */}}
 {{- define "tensorflow-model.serviceAccountName" -}}
-{{- if .Values.serviceAccount.create }}
-{{- default (include "tensorflow-model.fullname" .) .Values.serviceAccount.name }}
-{{- else }}
-{{- default "default" .Values.serviceAccount.name }}
-{{- end }}
-{{- end }}
-
-{{/* Name of the PersistentVolumeClaim behind the model store. */}}
-{{- define "tensorflow-model.modelStore.claimName" -}}
-{{- default (printf "%s-model-store" (include "tensorflow-model.fullname" .)) .Values.modelStore.pvc.existingClaim }}
+{{- $own := ternary (include "tensorflow-model.fullname" .) "default" .Values.serviceAccount.create }}
+{{- default $own .Values.serviceAccount.name }}
 {{- end }}

@@ -1,55 +1,51 @@
 {{/*
-The pod template of the training Job, whose digest is part of the Job's name. Versions of the chart stay out of it.
-Takes the root context.
+Environment of the trainer: every flag of it that a value sets. Takes the root context.
 */}}
+{{- define "tensorflow-model.training.env" -}}
+{{- $training := .Values.training -}}
+- name: MODEL_NAME
+  value: {{ .Values.model.name | quote }}
+- name: MODEL_KEY
+  value: {{ include "tensorflow-model.model.key" . | quote }}
+- name: MODEL_STORE
+  value: /model-store
+- name: DATASET
+  value: {{ $training.dataset.name | quote }}
+{{- range $name, $value := $training.params }}
+- name: {{ $name | snakecase | upper }}
+  value: {{ include "tensorflow-model.number" $value | quote }}
+{{- end }}
+- name: MIN_ACCURACY
+  value: {{ include "tensorflow-model.number" $training.minAccuracy | quote }}
+{{- end }}
+
+{{/* The pod template of the training Job. Versions of the chart stay out of it. Takes the root context. */}}
 {{- define "tensorflow-model.training.pod" -}}
-{{- $root := dict "root" . "component" "training" }}
-{{- $training := .Values.training }}
+{{- $component := dict "root" . "component" "training" "modelKey" (include "tensorflow-model.model.key" .) }}
+{{- $training := .Values.training -}}
 metadata:
   labels:
-    {{- include "tensorflow-model.podLabels" $root | nindent 4 }}
-  {{- with merge (dict) $training.podAnnotations .Values.commonAnnotations }}
-  annotations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-spec:
-  {{- include "tensorflow-model.podHead" $root | nindent 2 }}
-  restartPolicy: Never
-  terminationGracePeriodSeconds: {{ $training.terminationGracePeriodSeconds | int }}
-  {{- with include "tensorflow-model.scheduling" $root | trim }}
+    {{- include "tensorflow-model.podLabels" $component | nindent 4 }}
+  {{- with include "tensorflow-model.annotations" (dict "root" . "annotations" $training.podAnnotations) }}
   {{- . | nindent 2 }}
   {{- end }}
+spec:
+  {{- include "tensorflow-model.podHead" $component | nindent 2 }}
+  {{- with include "tensorflow-model.scheduling" $component }}
+  {{- . | nindent 2 }}
+  {{- end }}
+  restartPolicy: Never
+  terminationGracePeriodSeconds: {{ $training.terminationGracePeriodSeconds | int }}
   containers:
     - name: training
-      image: {{ include "tensorflow-model.image" $root }}
+      image: {{ include "tensorflow-model.image" $component | quote }}
       imagePullPolicy: {{ $training.image.pullPolicy }}
       {{- with $training.extraArgs }}
       args:
         {{- toYaml . | nindent 8 }}
       {{- end }}
       env:
-        - name: MODEL_NAME
-          value: {{ .Values.model.name | quote }}
-        - name: MODEL_KEY
-          value: {{ include "tensorflow-model.modelKey" . | quote }}
-        - name: MODEL_STORE
-          value: /model-store
-        - name: DATASET
-          value: {{ $training.dataset.name | quote }}
-        - name: EPOCHS
-          value: {{ $training.params.epochs | int64 | toString | quote }}
-        - name: BATCH_SIZE
-          value: {{ $training.params.batchSize | int64 | toString | quote }}
-        - name: HIDDEN_UNITS
-          value: {{ $training.params.hiddenUnits | int64 | toString | quote }}
-        - name: DROPOUT
-          value: {{ $training.params.dropout | toJson | quote }}
-        - name: LEARNING_RATE
-          value: {{ $training.params.learningRate | toJson | quote }}
-        - name: SEED
-          value: {{ $training.params.seed | int64 | toString | quote }}
-        - name: MIN_ACCURACY
-          value: {{ $training.minAccuracy | toJson | quote }}
+        {{- include "tensorflow-model.training.env" . | nindent 8 }}
         {{- with $training.extraEnv }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -57,10 +53,14 @@ spec:
       envFrom:
         {{- toYaml . | nindent 8 }}
       {{- end }}
+      {{- with $training.resources }}
       resources:
-        {{- toYaml $training.resources | nindent 8 }}
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with $training.securityContext }}
       securityContext:
-        {{- include "tensorflow-model.securityContext" $training.securityContext | nindent 8 }}
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
       volumeMounts:
         - name: model-store
           mountPath: /model-store
@@ -70,11 +70,5 @@ spec:
         {{- toYaml . | nindent 8 }}
         {{- end }}
   volumes:
-    {{- include "tensorflow-model.volumes" $root | nindent 4 }}
-{{- end }}
-
-{{/* Name of the training Job: the same for the same pod template, so an unchanged Job is left alone. */}}
-{{- define "tensorflow-model.training.jobName" -}}
-{{- $digest := include "tensorflow-model.training.pod" . | sha256sum | trunc 8 }}
-{{- printf "%s-training-%s" (include "tensorflow-model.fullname" .) $digest }}
+    {{- include "tensorflow-model.volumes" $component | nindent 4 }}
 {{- end }}

@@ -1,0 +1,7 @@
+{{/*
+A number as text, whole ones without a point. `--set` gives a decimal as text and a values file gives a whole number as
+a decimal; both must render, and be hashed, like the number they mean. Takes the number.
+*/}}
+{{- define "tensorflow-model.number" -}}
+{{- . | toString | float64 | toJson }}
+{{- end }}

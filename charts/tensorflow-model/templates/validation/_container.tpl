@@ -1,0 +1,48 @@
+{{/*
+What cannot work about a component's container, one sentence a line. Takes dict "root", "component", "env" (what the
+chart sets, YAML) and "args" (likewise).
+*/}}
+{{- define "tensorflow-model.validation.container" -}}
+{{- $name := .component }}
+{{- $values := index .root.Values $name }}
+{{- $own := list }}
+{{- $flags := list }}
+{{- range .env | fromYamlArray }}
+  {{- $own = append $own .name }}
+  {{- $flags = append $flags (printf "--%s" (.name | lower | replace "_" "-")) }}
+{{- end }}
+{{- range .args | fromYamlArray }}
+  {{- $flags = append $flags (splitList "=" . | first) }}
+{{- end }}
+{{- range $values.extraEnv }}
+{{- if has .name $own }}
+{{ $name }}.extraEnv sets {{ .name }}, which the chart sets already: use the key it comes from (README.md lists them)
+{{- end }}
+{{- end }}
+{{- range $values.extraArgs }}
+{{- if has (splitList "=" . | first) $flags }}
+{{ $name }}.extraArgs sets {{ splitList "=" . | first }}, which the chart sets already: use the key it comes from (README.md lists them)
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+What cannot work about how a component's pods stop and are reached, one sentence a line. Takes dict "root" and
+"component".
+*/}}
+{{- define "tensorflow-model.validation.serving" -}}
+{{- $name := .component }}
+{{- $values := index .root.Values $name }}
+{{- $needed := include "tensorflow-model.number" (dig "requestTimeoutSeconds" 0 $values) | float64 | add1f | int }}
+{{- $needed = add $values.preStopSleepSeconds $needed | int }}
+{{- if lt (int $values.terminationGracePeriodSeconds) $needed }}
+{{ $name }}.terminationGracePeriodSeconds is {{ int $values.terminationGracePeriodSeconds }} but preStopSleepSeconds and the slowest request take {{ $needed }}: raise it to {{ $needed }} or more
+{{- end }}
+{{- if eq $values.service.type "ClusterIP" }}
+{{- range $port, $number := $values.service.nodePorts }}
+{{- if $number }}
+{{ $name }}.service.nodePorts.{{ $port }} is set but {{ $name }}.service.type is ClusterIP, which has no node ports: set type to NodePort or LoadBalancer
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}

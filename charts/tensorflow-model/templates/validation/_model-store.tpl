@@ -1,0 +1,68 @@
+{{/* What cannot work about the model store's access modes, one sentence a line. Takes the root context. */}}
+{{- define "tensorflow-model.validation.modelStore" -}}
+{{- $modes := .Values.modelStore.pvc.accessModes }}
+{{- if has "ReadWriteOncePod" $modes }}
+modelStore.pvc.accessModes has ReadWriteOncePod but training, server and api each mount the volume: use ReadWriteOnce (one node) or ReadWriteMany
+{{- end }}
+{{- if and .Values.training.enabled (not (has "ReadWriteOnce" $modes)) (not (has "ReadWriteMany" $modes)) (not (has "ReadWriteOncePod" $modes)) }}
+modelStore.pvc.accessModes is ReadOnlyMany but training writes to the volume: add ReadWriteOnce, or set training.enabled=false
+{{- end }}
+{{- if include "tensorflow-model.modelStore.isOnOneNode" . }}
+{{- range $name := list "server" "api" }}
+{{- include "tensorflow-model.validation.spreading" (dict "root" $ "component" $name) }}
+{{- end }}
+{{- include "tensorflow-model.validation.nodeSelectors" . }}
+{{- end }}
+{{- end }}
+
+{{/*
+Rules that keep a component's pods apart while the volume keeps them together, one sentence a line. Takes dict "root"
+and "component".
+*/}}
+{{- define "tensorflow-model.validation.spreading" -}}
+{{- $name := .component }}
+{{- $values := index .root.Values $name }}
+{{- $labels := include "tensorflow-model.podLabels" (merge (dict "modelKey" "") .) | fromYaml }}
+{{- $most := include "tensorflow-model.maxReplicas" $values | int }}
+{{- $wayOut := "the model store's volume (modelStore.pvc.accessModes) is attached to one node: use ReadWriteMany, or" }}
+{{- if gt $most 1 }}
+{{- range $values.topologySpreadConstraints }}
+{{- $isOwn := include "tensorflow-model.validation.selects" (dict "selector" .labelSelector "labels" $labels) }}
+{{- if and $isOwn (ne .whenUnsatisfiable "ScheduleAnyway") (lt (int (default 1 .maxSkew)) $most) }}
+{{ $name }}.topologySpreadConstraints spreads up to {{ $most }} pods over {{ .topologyKey }} but {{ $wayOut }} whenUnsatisfiable: ScheduleAnyway
+{{- end }}
+{{- end }}
+{{- range dig "podAntiAffinity" "requiredDuringSchedulingIgnoredDuringExecution" list $values.affinity }}
+{{- if include "tensorflow-model.validation.selects" (dict "selector" .labelSelector "labels" $labels) }}
+{{ $name }}.affinity.podAntiAffinity keeps up to {{ $most }} pods on different {{ .topologyKey }} but {{ $wayOut }} a preferred rule
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+"true" when a label selector selects pods with these labels; one with expressions is taken not to, as a refusal must be
+sure. Takes dict "selector" (nothing selects the component's own pods) and "labels".
+*/}}
+{{- define "tensorflow-model.validation.selects" -}}
+{{- $selector := default dict .selector }}
+{{- $isMatch := not $selector.matchExpressions }}
+{{- range $label, $value := $selector.matchLabels }}
+{{- $isMatch = and $isMatch (eq (get $.labels $label) $value) }}
+{{- end }}
+{{- ternary "true" "" $isMatch }}
+{{- end }}
+
+{{/* Node selectors no one node satisfies, while all pods need the same one. Takes the root context. */}}
+{{- define "tensorflow-model.validation.nodeSelectors" -}}
+{{- $seen := dict }}
+{{- range $name := ternary (list "training" "server" "api") (list "server" "api") .Values.training.enabled }}
+{{- range $label, $value := (index $.Values $name).nodeSelector }}
+{{- $other := get $seen $label | default dict }}
+{{- if and $other (ne $other.value $value) }}
+{{ $name }}.nodeSelector asks for {{ $label }}={{ $value }} and {{ $other.component }}.nodeSelector for {{ $other.value }} but the model store's volume (modelStore.pvc.accessModes) is attached to one node: use ReadWriteMany, or the same node selector
+{{- end }}
+{{- $_ := set $seen $label (dict "component" $name "value" $value) }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,67 @@
+"""Probes that know whether the model is there, and pods that leave without losing a request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.chart.rendering import SERVING, environment, name_of, pod_spec, render
+
+if TYPE_CHECKING:
+    from tests.chart.rendering import Rendered
+
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+
+
+def test_server_is_ready_only_with_a_loaded_model(rendered: Rendered) -> None:
+    container = rendered.container("server")
+    name = environment(rendered.container("server", "loader"))["MODEL_NAME"]
+    for probe in ("startupProbe", "readinessProbe"):
+        assert container[probe]["httpGet"] == {"path": f"/v1/models/{name}/metadata", "port": "rest"}
+    assert container["livenessProbe"]["tcpSocket"] == {"port": "grpc"}
+
+
+def test_api_is_ready_only_while_a_server_predicts(rendered: Rendered) -> None:
+    container = rendered.container("api")
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/livez", "port": "http"}
+
+
+def test_probed_ports_are_ports_of_the_container(rendered: Rendered) -> None:
+    for component in SERVING:
+        container = rendered.container(component)
+        ports = {port["name"] for port in container["ports"]}
+        for probe in PROBES:
+            action = container[probe].get("httpGet") or container[probe]["tcpSocket"]
+            assert action["port"] in ports, f"{component}.{probe}"
+
+
+@pytest.mark.parametrize("component", SERVING)
+@pytest.mark.parametrize("probe", PROBES)
+def test_timings_come_from_values(
+    everything: Rendered, everything_values: dict[str, Any], component: str, probe: str
+) -> None:
+    assert everything.container(component)[probe].items() >= everything_values[component][probe].items()
+
+
+@pytest.mark.parametrize(("component", "seconds", "grace"), [("server", 13, 33), ("api", 14, 34)])
+def test_stopping_pod_answers_until_the_cluster_knows(
+    everything: Rendered, component: str, seconds: int, grace: int
+) -> None:
+    assert everything.container(component)["lifecycle"] == {"preStop": {"sleep": {"seconds": seconds}}}
+    assert pod_spec(everything.workload(component))["terminationGracePeriodSeconds"] == grace
+
+
+@pytest.mark.parametrize("component", SERVING)
+def test_no_sleep_renders_no_hook(component: str) -> None:
+    assert "lifecycle" not in render({component: {"preStopSleepSeconds": 0}}).container(component)
+
+
+def test_grace_period_leaves_time_after_the_sleep(rendered: Rendered) -> None:
+    for component in SERVING:
+        workload = rendered.workload(component)
+        sleep = rendered.container(component).get("lifecycle", {"preStop": {"sleep": {"seconds": 0}}})
+        grace = pod_spec(workload)["terminationGracePeriodSeconds"]
+        assert grace > sleep["preStop"]["sleep"]["seconds"], name_of(workload)

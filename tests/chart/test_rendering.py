@@ -1,0 +1,114 @@
+"""A render is a pure function of values and chart: tidy, quick, the same everywhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from ci import paths
+from tests.chart.rendering import CASES, COMPONENT, COMPONENTS, HELMS, KUBE_VERSION, name_of, render_case, template
+
+if TYPE_CHECKING:
+    from tests.chart.rendering import Manifest, Rendered
+
+IMPURE = ("lookup", "randAlpha", "randNumeric", "now", "uuidv4", ".Release.Revision", ".Release.IsUpgrade", "genCA")
+TEMPLATES = paths.CHART / "templates"
+NAMESPACED = {
+    "Deployment", "HTTPRoute", "HorizontalPodAutoscaler", "Ingress", "Job", "NetworkPolicy", "PersistentVolumeClaim",
+    "Pod", "PodDisruptionBudget", "Service", "ServiceAccount",
+}  # fmt: skip
+
+
+def empty_paths(value: object, path: str = "") -> list[str]:
+    """Return the paths of empty maps, lists and texts below a value; an emptyDir is meant to be empty."""
+    if value in ({}, [], None):
+        return [] if path.endswith("emptyDir") else [path]
+    if isinstance(value, dict):
+        return [found for name, item in value.items() for found in empty_paths(item, f"{path}.{name}")]
+    if isinstance(value, list):
+        return [found for index, item in enumerate(value) for found in empty_paths(item, f"{path}[{index}]")]
+    return []
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_both_helms_render_the_same(case: str) -> None:
+    assert render_case(case, "helm3").manifests == render_case(case, "helm4").manifests
+
+
+def test_render_is_as_tidy_as_a_manifest_written_by_hand(rendered: Rendered) -> None:
+    assert not re.search(r"[ \t]+$", rendered.text, re.MULTILINE), "blanks at the end of a line"
+    assert "\n\n\n" not in re.sub(r"(?ms)^ +- \|$.*?(?=^ {0,6}env:)", "", rendered.text), "a run of blank lines"
+    for item in rendered.manifests:
+        assert empty_paths(item) == [], name_of(item)
+
+
+@pytest.mark.parametrize("helm", HELMS)
+@pytest.mark.parametrize("case", CASES)
+def test_helm_lint_finds_nothing(case: str, helm: str) -> None:
+    command = [str(HELMS[helm]()), "lint", "--strict", str(paths.CHART), f"--kube-version={KUBE_VERSION}"]
+    done = subprocess.run([*command, f"--values={CASES[case]}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_object_is_in_a_namespace(rendered: Rendered) -> None:
+    assert {item["kind"] for item in rendered.manifests} <= NAMESPACED
+    assert not [name_of(item) for item in rendered.manifests if "namespace" in item["metadata"]]
+
+
+def test_every_object_has_its_own_name(rendered: Rendered) -> None:
+    names = [name_of(item) for item in rendered.manifests]
+    assert len(names) == len(set(names))
+
+
+def test_only_the_test_is_a_hook(rendered: Rendered) -> None:
+    def is_hook(item: Manifest) -> bool:
+        return any(name.startswith("helm.sh/hook") for name in item["metadata"].get("annotations", {}))
+
+    assert [item["kind"] for item in rendered.manifests if is_hook(item)] == ["Pod"]
+
+
+def test_templates_use_nothing_that_changes_between_renders() -> None:
+    for path in TEMPLATES.rglob("*.*"):
+        text = path.read_text(encoding="utf-8")
+        found = [
+            word for word in IMPURE if re.search(rf"(?<![\w.-]){re.escape(word)}(?![\w-])", re.sub(r"#.*", "", text))
+        ]
+        assert not found or path.name == "NOTES.txt", f"{path.relative_to(TEMPLATES)} uses {found}"
+
+
+def test_every_named_template_has_the_charts_prefix_and_a_comment() -> None:
+    for path in TEMPLATES.rglob("*.tpl"):
+        text = path.read_text(encoding="utf-8")
+        for define in re.finditer(r'^\{\{- define "([^"]+)"', text, re.MULTILINE):
+            assert define[1].startswith("tensorflow-model."), f"{path.name}: {define[1]}"
+            assert text[: define.start()].rstrip("\n").endswith("*/}}"), f"{path.name}: {define[1]} has no comment"
+
+
+def test_every_workload_folder_is_known_to_the_tests() -> None:
+    folders = {path.parent.name for name in ("deployment", "job") for path in TEMPLATES.rglob(f"{name}.yaml")}
+    assert folders == set(COMPONENTS)
+
+
+def test_every_component_of_a_workload_is_known_to_the_tests(rendered: Rendered) -> None:
+    assert {item["metadata"]["labels"][COMPONENT] for item in rendered.workloads()} <= set(COMPONENTS)
+
+
+def test_default_values_render_within_a_second() -> None:
+    seconds = []
+    for attempt in range(3):
+        start = time.monotonic()
+        template("{}", (f"--set=commonAnnotations.attempt=a{attempt}",))
+        seconds.append(time.monotonic() - start)
+    assert min(seconds) < 1
+
+
+def test_values_cases_say_what_they_are_for() -> None:
+    for path in CASES.values():
+        text = path.read_text(encoding="utf-8")
+        assert text.startswith("# "), path.name
+        assert isinstance(yaml.safe_load(text), dict), path.name

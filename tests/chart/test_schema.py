@@ -1,0 +1,159 @@
+"""The values schema: complete, described, closed, and in step with what is generated from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+import yaml
+
+from ci import chart_docs
+from ci.steps import StepError
+from tests.chart.rendering import CASES, HELMS, RefusedError, render
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# The order of design.md: what all components have in common stands in the same order in each.
+COMMON = [
+    "image", "replicaCount", "autoscaling", "resources", "service", "startupProbe", "readinessProbe", "livenessProbe",
+    "podSecurityContext", "securityContext", "nodeSelector", "tolerations", "affinity", "topologySpreadConstraints",
+    "podDisruptionBudget", "priorityClassName", "runtimeClassName", "podAnnotations", "podLabels", "extraArgs",
+    "extraEnv", "extraEnvFrom", "extraVolumes", "extraVolumeMounts", "terminationGracePeriodSeconds",
+]  # fmt: skip
+
+
+def groups(schema: dict[str, Any], root: dict[str, Any], key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every schema that groups keys of the chart, with its key."""
+    yield key, schema
+    for name, written in schema["properties"].items():
+        found = chart_docs.resolve(written, root)
+        if chart_docs.is_group(found):
+            yield from groups(found, root, f"{key}.{name}".lstrip("."))
+
+
+def test_generated_files_are_up_to_date() -> None:
+    for path, text in chart_docs.generated().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date: run ci/nox -s docs"
+
+
+def test_check_of_the_generator_agrees(capsys: pytest.CaptureFixture[str]) -> None:
+    assert chart_docs.main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_readme_without_a_place_for_the_reference_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("# A chart\n", encoding="utf-8")
+    monkeypatch.setattr(chart_docs, "README", readme)
+    with pytest.raises(StepError, match="has no place for the reference"):
+        chart_docs.readme()
+
+
+def test_schema_and_values_have_the_same_keys_in_the_same_order() -> None:
+    schema, values = chart_docs.load_schema(), chart_docs.load_values()
+    for key, group in groups(schema, schema):
+        defaults: Any = values
+        for part in key.split(".") if key else []:
+            defaults = defaults[part]
+        if key == "imagePullSecrets":
+            continue
+        assert list(group["properties"]) == list(defaults), key or "the top level"
+
+
+def test_every_key_has_a_description_that_is_a_sentence() -> None:
+    schema = chart_docs.load_schema()
+    for value in chart_docs.walk(schema, chart_docs.load_values(), schema):
+        assert value.description.endswith("."), f"{value.key}: {value.description!r}"
+
+
+def test_every_group_is_described_and_closed() -> None:
+    schema = chart_docs.load_schema()
+    for key, group in groups(schema, schema):
+        assert group.get("description") or not key, key
+        # Other charts of a parent share this one.
+        assert key == "global" or group.get("additionalProperties") is False, key
+
+
+def test_every_default_and_example_is_valid() -> None:
+    schema = chart_docs.load_schema()
+    jsonschema.Draft7Validator.check_schema(schema)
+    for value in chart_docs.walk(schema, chart_docs.load_values(), schema):
+        validator = jsonschema.Draft7Validator({**value.schema, "definitions": schema["definitions"]})
+        for example in [value.default, *value.schema.get("examples", [])]:
+            assert validator.is_valid(example), f"{value.key}: {example!r}"
+
+
+def test_components_have_their_common_keys_in_the_same_order() -> None:
+    for component in ("training", "server", "api"):
+        keys = [key for key in chart_docs.load_values()[component] if key in COMMON]
+        assert keys == [key for key in COMMON if key in keys], component
+
+
+def test_everything_case_sets_every_key(everything_values: dict[str, Any]) -> None:
+    schema = chart_docs.load_schema()
+    unset = {
+        "global.imageRegistry",
+        "global.imagePullSecrets",
+        "loader.image.digest",
+        "server.image.digest",
+        "api.image.digest",
+    }
+    for value in chart_docs.walk(schema, chart_docs.load_values(), schema):
+        found: Any = everything_values
+        for part in value.key.split("."):
+            assert value.key in unset or (isinstance(found, dict) and part in found), value.key
+            found = found.get(part) if isinstance(found, dict) else None
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_case_is_valid(case: str) -> None:
+    schema = {**chart_docs.load_schema(), "required": []}
+    jsonschema.validate(yaml.safe_load(CASES[case].read_text(encoding="utf-8")), schema, cls=jsonschema.Draft7Validator)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        pytest.param({"server": {"replicas": 2}}, "replicas", id="misspelt"),
+        pytest.param({"trainings": {}}, "trainings", id="misspelt-at-the-top"),
+        pytest.param({"api": {"resources": {"request": {}}}}, "request", id="misspelt-resources"),
+        pytest.param({"server": None}, "server", id="a-component-deleted"),
+        pytest.param({"training": {"params": {"epochs": 0}}}, "epochs", id="no-epochs"),
+        pytest.param({"training": {"params": {"epochs": 1.5}}}, "epochs", id="half-an-epoch"),
+        pytest.param({"training": {"params": {"dropout": 1}}}, "dropout", id="all-units-dropped"),
+        pytest.param({"training": {"params": {"learningRate": "fast"}}}, "learningRate", id="a-word-for-a-number"),
+        pytest.param({"training": {"minAccuracy": 97}}, "minAccuracy", id="percent"),
+        pytest.param({"training": {"dataset": {"name": "cifar"}}}, "dataset", id="unknown-data-set"),
+        pytest.param({"model": {"name": "Mnist"}}, "name", id="model-name"),
+        pytest.param({"model": {"version": 0}}, "version", id="version-zero"),
+        pytest.param({"model": {"version": "newest"}}, "version", id="version-word"),
+        pytest.param({"server": {"image": {"tag": 2.2}}}, "tag", id="tag-that-is-a-number"),
+        pytest.param({"server": {"image": {"digest": "abc"}}}, "digest", id="digest"),
+        pytest.param({"api": {"service": {"ports": {"http": 70000}}}}, "http", id="port"),
+        pytest.param(
+            {"commonLabels": {"app.kubernetes.io/name": "x"}},
+            "/commonLabels/app.kubernetes.io~1name",
+            id="label-of-a-selector",
+        ),
+        pytest.param(
+            {"api": {"podLabels": {"tensorflow-model/model-key": "x"}}}, "/api/podLabels/", id="label-of-the-chart"
+        ),
+        pytest.param({"modelStore": {"pvc": {"accessModes": []}}}, "accessModes", id="no-access-mode"),
+    ],
+)
+def test_bad_value_is_refused_by_name(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(RefusedError, match=named):
+        render(values)
+
+
+@pytest.mark.parametrize("helm", HELMS)
+def test_both_helms_read_the_schema(helm: str) -> None:
+    values = {"server": {"replicas": 2}, "training": {"params": {"epochs": 0}}}
+    with pytest.raises(RefusedError, match=r"(?s)replicas.*epochs|epochs.*replicas"):
+        render(values, helm=helm)
+
+
+def test_values_of_other_charts_are_left_alone() -> None:
+    assert render({"global": {"security": {"allowInsecureImages": True}}}).text == render().text
