@@ -66,7 +66,8 @@ def test_model_below_the_gate_is_not_published(installed: Release) -> None:
 
 
 def test_missing_data_fails_at_once_and_is_named(installed: Release) -> None:
-    bad = values(extraArgs=["--data-dir=/nowhere"])
+    # Another seed: a model that is published already is not trained, so its data is not read.
+    bad = values(extraArgs=["--data-dir=/nowhere"], params={"epochs": 1, "seed": 8})
     installed.upgrade(bad, wait=False)
     job = installed.wait_for_job("Failed")
     log = installed.kubectl("logs", f"job/{job.metadata.name}")
