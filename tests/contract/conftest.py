@@ -12,13 +12,15 @@ import socket
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+import urllib.parse
+from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 import pytest
 import requests
-import tensorflow as tf
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+from tests.contract import models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,47 +36,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--server-command", default=default, help="command line of the model server under test")
 
 
-def export(folder: Path, slope: float, name: str = "x") -> Path:
-    """Export a TF2 model y = slope * x + 2 for x (batch, n) float32, and a signature of two inputs."""
-
-    class Line(tf.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.slope = tf.Variable(slope)
-
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name=name)])  # type: ignore[untyped-decorator]
-        def line(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"y": self.slope * x + 2.0}
-
-        @tf.function(  # type: ignore[untyped-decorator]
-            input_signature=[tf.TensorSpec([None], tf.float32, name="a"), tf.TensorSpec([None], tf.string, name="s")]
-        )
-        def pair(self, a: tf.Tensor, s: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"double": a * 2.0, "echo_bytes": s}
-
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])  # type: ignore[untyped-decorator]
-        def slow(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-            total = tf.while_loop(lambda i, _: i < 1_000_000, lambda i, t: (i + 1, t + 1.0), (0, 0.0))[1]
-            return {"y": x + total}
-
-    model = Line()
-    signatures = {"serving_default": model.line, "pair": model.pair, "slow": model.slow}
-    tf.saved_model.save(model, str(folder), signatures)
-    return folder
-
-
 class Server:
     """A running model server."""
 
-    def __init__(self, command: str, base_path: Path, *flags: str) -> None:
+    def __init__(self, command: str, base_path: Path | None, *flags: str, name: str = "line") -> None:
+        # As it is written in a path.
+        self.name = urllib.parse.quote(name, safe="")
         self.grpc_port, self.rest_port = _free_port(), _free_port()
-        arguments = [
-            f"--port={self.grpc_port}",
-            f"--rest_api_port={self.rest_port}",
-            "--model_name=line",
-            f"--model_base_path={base_path}",
-            *flags,
-        ]
+        arguments = [f"--port={self.grpc_port}", f"--rest_api_port={self.rest_port}", *flags]
+        if base_path is not None:
+            arguments += [f"--model_name={name}", f"--model_base_path={base_path}"]
         environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
         self.process = subprocess.Popen(
             [*shlex.split(command), *arguments], env=environment, stdout=subprocess.PIPE, text=True
@@ -88,20 +59,39 @@ class Server:
         """Return the URL of a REST path."""
         return f"http://127.0.0.1:{self.rest_port}{path}"
 
-    def post(self, body: Any, path: str = "/v1/models/line:predict", **options: Any) -> requests.Response:
-        """Send a POST; text and bytes as they are, else as JSON."""
+    def post(self, body: Any, path: str = "", **options: Any) -> requests.Response:
+        """Send a POST, to predict where no path is named; text and bytes as they are, else as JSON."""
         key = "data" if isinstance(body, str | bytes) else "json"
-        return requests.post(self.url(path), timeout=60, **{key: body}, **options)
+        url = self.url(path or f"/v1/models/{self.name}:predict")
+        return requests.post(url, timeout=60, **{key: body}, **options)
 
-    def wait(self) -> Server:
-        """Return when the model is served."""
-        wait_for(lambda: self.version() is not None, "the server is ready", START_TIMEOUT_SECONDS, self.process)
+    def get(self, path: str) -> requests.Response:
+        """Send a GET."""
+        return requests.get(self.url(path), timeout=10)
+
+    def states(self, name: str = "") -> dict[int, str]:
+        """Return the state of each version of a model; nothing while it is not known."""
+        reply = self.get(f"/v1/models/{name or self.name}")
+        listed = reply.json()["model_version_status"] if reply.ok else []
+        return {int(item["version"]): item["state"] for item in listed}
+
+    def __enter__(self) -> Self:
+        """Return when the model is served; stop the server when it is not in time."""
+        try:
+            wait_for(lambda: self.version() is not None, "the server is ready", START_TIMEOUT_SECONDS, self.process)
+        except BaseException:
+            self.stop()
+            raise
         return self
 
-    def version(self) -> int | None:
-        """Return the newest served version, or None while nothing answers."""
+    def __exit__(self, *_: object) -> None:
+        """Stop the server."""
+        self.stop()
+
+    def version(self, name: str = "") -> int | None:
+        """Return the newest served version of a model, or None while nothing answers."""
         try:
-            reply = requests.get(self.url("/v1/models/line/metadata"), timeout=5)
+            reply = self.get(f"/v1/models/{name or self.name}/metadata")
         except requests.ConnectionError:
             return None
         return int(reply.json()["model_spec"]["version"]) if reply.ok else None
@@ -146,7 +136,6 @@ def command(request: pytest.FixtureRequest) -> str:
 def server(command: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Yield a server of version 3 of the line, slope 0.5."""
     base_path = tmp_path_factory.mktemp("line")
-    export(base_path / "00003", 0.5)
-    server = Server(command, base_path)
-    yield server.wait()
-    server.stop()
+    models.line(base_path / "00003", 0.5)
+    with Server(command, base_path) as server:
+        yield server

@@ -14,7 +14,8 @@ import requests
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from tests.contract.conftest import Server, export, wait_for
+from tests.contract import models
+from tests.contract.conftest import Server, wait_for
 from tests.contract.test_predict import request
 
 if TYPE_CHECKING:
@@ -27,16 +28,15 @@ VERSION_TIMEOUT_SECONDS = 30
 @pytest.fixture
 def base_path(tmp_path: Path) -> Path:
     """Return a base path with version 1 of the line, slope 0.5."""
-    export(tmp_path / "line" / "1", 0.5)
+    models.line(tmp_path / "line" / "1", 0.5)
     return tmp_path / "line"
 
 
 @pytest.fixture
 def server(command: str, base_path: Path) -> Iterator[Server]:
     """Yield a server that looks for versions every second and does not wait between retries."""
-    server = Server(command, base_path, "--max_num_load_retries=0", "--load_retry_interval_micros=-1")
-    yield server.wait()
-    server.stop()
+    with Server(command, base_path, "--max_num_load_retries=0", "--load_retry_interval_micros=-1") as server:
+        yield server
 
 
 def test_newer_version_replaces_the_older_without_a_failed_request(
@@ -53,7 +53,7 @@ def test_newer_version_replaces_the_older_without_a_failed_request(
 
     caller = threading.Thread(target=traffic)
     caller.start()
-    export(tmp_path / "new", 3.0).rename(base_path / "2")
+    models.line(tmp_path / "new", 3.0).rename(base_path / "2")
     wait_for(lambda: server.version() == 2, "version 2 is served", VERSION_TIMEOUT_SECONDS)
     assert server.post({"instances": [1.0]}).json() == {"predictions": [5.0]}
     done.set()
@@ -79,22 +79,13 @@ def test_half_copied_version_is_not_served(server: Server, base_path: Path) -> N
 
 
 def test_sigterm_finishes_requests_and_exits_0(command: str, base_path: Path) -> None:
-    server = Server(command, base_path).wait()
-    call = server.prediction.Predict.future(request("slow", x=[1.0]), timeout=60)
-    code: list[int] = []
-    stopper = threading.Thread(target=lambda: code.append(_terminate(server)))
-    # The slow call is on its way before the signal: a quick one after it on the same connection has been answered.
-    server.prediction.Predict(request(x=[1.0]), timeout=30)
-    stopper.start()
-    assert call.result().outputs["y"].float_val[0] > 0
-    stopper.join()
-    server.stop()
-    assert code == [0]
-
-
-def _terminate(server: Server) -> int:
-    server.process.terminate()
-    return server.process.wait(60)
+    with Server(command, base_path) as server:
+        call = server.prediction.Predict.future(request("slow", x=[1.0]), timeout=60)
+        # The slow call is on its way before the signal: a quick one after it on the same connection has been answered.
+        server.prediction.Predict(request(x=[1.0]), timeout=30)
+        server.process.terminate()
+        assert call.result().outputs["y"].float_val[0] > 0
+        assert server.process.wait(60) == 0
 
 
 def test_bad_warm_up_record_fails_the_load(command: str, base_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
 from model_server import flags, rest, tensors, versions
+from model_server.manager import Choice
 from model_server.status import ServingError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 
 def test_last_flag_wins_and_booleans_may_be_bare() -> None:
@@ -40,10 +43,10 @@ def test_all_48_flags_of_upstream_are_known() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "wanted"),
     [
-        ("GET", "/v1/models/m", rest.Request("status", "m", None, None)),
-        ("GET", "/V1/Models/m/versions/3/metadata", rest.Request("metadata", "m", 3, None)),
-        ("POST", "/v1/models/a%2Fb/labels/x%3A:predict", rest.Request("predict", "a/b", None, "x:")),
-        ("GET", "/v1/models/m?x=1", rest.Request("status", "m?x=1", None, None)),
+        ("GET", "/v1/models/m", rest.Request("status", "m", Choice())),
+        ("GET", "/V1/Models/m/versions/3/metadata", rest.Request("metadata", "m", Choice(3))),
+        ("POST", "/v1/models/a%2Fb/labels/x%3A:predict", rest.Request("predict", "a/b", Choice(label="x:"))),
+        ("GET", "/v1/models/m?x=1", rest.Request("status", "m?x=1", Choice())),
         ("GET", f"/v1/models/m/versions/{2**63}", None),
     ],
 )
@@ -69,19 +72,29 @@ def test_malformed_path_is_told(method: str, path: str, told: str) -> None:
     assert told in refused.value.message
 
 
+def written(array: NDArray[Any], dtype: int, *, as_content: bool = False) -> tensor_pb2.TensorProto:
+    """Return a TensorProto of an array."""
+    proto = tensor_pb2.TensorProto()
+    tensors.fill(proto, array, dtype, as_content=as_content)
+    return proto
+
+
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64, tf.int32, tf.int64, tf.uint8, tf.bool, tf.half, tf.bfloat16])
 def test_tensors_survive_the_way_there_and_back(dtype: tf.DType) -> None:
     array = np.array([[0, 1], [2, 3]]).astype(dtype.as_numpy_dtype)
-    proto = tensors.to_proto(array, dtype.as_datatype_enum)
+    proto = written(array, dtype.as_datatype_enum)
     assert not proto.tensor_content
     np.testing.assert_array_equal(tensors.to_numpy(proto), array)
-    np.testing.assert_array_equal(tensors.to_numpy(tf.make_tensor_proto(array)), array)
+    content = written(array, dtype.as_datatype_enum, as_content=True)
+    assert content.tensor_content
+    for other in (content, tf.make_tensor_proto(array)):
+        np.testing.assert_array_equal(tensors.to_numpy(other), array)
     np.testing.assert_array_equal(tf.make_ndarray(proto), array)
 
 
 def test_strings_keep_their_trailing_zeros() -> None:
     array = np.array([b"a\x00", b""], object)
-    assert tensors.to_numpy(tensors.to_proto(array, types_pb2.DT_STRING)).tolist() == [b"a\x00", b""]
+    assert tensors.to_numpy(written(array, types_pb2.DT_STRING)).tolist() == [b"a\x00", b""]
 
 
 def test_last_value_repeats() -> None:

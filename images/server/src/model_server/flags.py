@@ -30,18 +30,30 @@ ACTING: dict[str, tuple[Any, str]] = {
     "tensorflow_session_parallelism": (0, "threads inside and between operations; 0: automatic"),
     "tensorflow_intra_op_parallelism": (0, "threads inside an operation; 0: automatic"),
     "tensorflow_inter_op_parallelism": (0, "threads between operations; 0: automatic"),
+    "num_load_threads": (0, "threads that load versions after the start; 0: one after the other"),
+    "num_unload_threads": (0, "threads that unload versions; 0: one after the other"),
+    "model_config_file": ("", "text ModelServerConfig: several models, policies, labels"),
+    "model_config_file_poll_wait_seconds": (0, "seconds between reads of that file; 0: once"),
+    "allow_version_labels_for_unavailable_models": (False, "let a new label name a version that is not loaded yet"),
+    "enable_batching": (False, "join requests into batches"),
+    "batching_parameters_file": ("", "text BatchingParameters"),
+    "enable_per_model_batching_parameters": (False, "batch only versions that hold batching_params.pbtxt"),
+    "monitoring_config_file": ("", "text MonitoringConfig: the metrics page on the REST port"),
+    "ssl_config_file": ("", "text SSLConfig: TLS on the gRPC port"),
+    "tensorflow_session_config_file": ("", "text ConfigProto of the sessions"),
+    "per_process_gpu_memory_fraction": (0.0, "share of a GPU's memory; 0: automatic"),
+    "prefer_tflite_model": (False, "run model.tflite of a version that has one"),
+    "num_tflite_pools": (0, "LiteRT interpreters for each such version; 0: one for each CPU"),
+    "enable_signature_method_name_check": (False, "hold signatures to the method they are called by"),
+    "enable_serialization_as_tensor_content": (False, "answer gRPC Predict with tensor_content, not typed fields"),
     "version": (False, "print the version and exit"),
 }
 # Accepted without effect, because the effect is one of upstream's implementation alone.
 ACCEPTED: dict[str, Any] = {
-    "num_load_threads": 0,
-    "num_unload_threads": 0,
     "use_alts_credentials": False,
     "flush_filesystem_caches": True,
     "enable_profiler": True,
     "remove_unused_fields_from_bundle_metagraph": True,
-    "per_process_gpu_memory_fraction": 0.0,
-    "num_tflite_pools": 0,
     "num_tflite_interpreters_per_pool": 1,
     "platform_config_file": "",
     "thread_pool_factory_config_file": "",
@@ -49,23 +61,8 @@ ACCEPTED: dict[str, Any] = {
     "xla_cpu_compilation_enabled": False,
     "xla_gpu_compilation_enabled": False,
     "skip_initialize_tpu": False,
-    "allow_version_labels_for_unavailable_models": False,
-    "enable_signature_method_name_check": False,
-    "enable_serialization_as_tensor_content": False,
-    "model_config_file_poll_wait_seconds": 0,
 }
-# Not there yet: asking for one is refused, because a server that ignored it would do something else.
-REFUSED: dict[str, Any] = {
-    "model_config_file": "",
-    "enable_batching": False,
-    "batching_parameters_file": "",
-    "enable_per_model_batching_parameters": False,
-    "monitoring_config_file": "",
-    "ssl_config_file": "",
-    "tensorflow_session_config_file": "",
-    "prefer_tflite_model": False,
-}
-DEFAULTS: dict[str, Any] = {name: default for name, (default, _) in ACTING.items()} | ACCEPTED | REFUSED
+DEFAULTS: dict[str, Any] = {name: default for name, (default, _) in ACTING.items()} | ACCEPTED
 
 
 class FlagError(Exception):
@@ -85,10 +82,6 @@ class Flags:
             return self.values[name]
         except KeyError:
             raise AttributeError(name) from None
-
-    def refused(self) -> list[str]:
-        """Return the flags asked for that have no effect here although they should."""
-        return [name for name, default in REFUSED.items() if self.values[name] != default]
 
 
 def parse(arguments: list[str]) -> Flags:
@@ -115,7 +108,6 @@ def usage() -> str:
     for name, (default, summary) in ACTING.items():
         lines.append(f"\t--{name}={_shown(default)}\t{type(default).__name__}\t{summary}")
     lines += [f"\t--{name}={_shown(default)}\taccepted, without effect here" for name, default in ACCEPTED.items()]
-    lines += [f"\t--{name}={_shown(default)}\tnot there yet: refused" for name, default in REFUSED.items()]
     return "\n".join(lines)
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
+    regression_pb2,
 )
 
-from model_server import predict, tensors
+from model_server import examples, metrics, model_config, predict, tensors
+from model_server.manager import Choice
 from model_server.status import Code, ServingError, invalid_argument
 
 if TYPE_CHECKING:
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
     import grpc
 
     from model_server.manager import Manager, Version
+    from model_server.predict import Options
 
 LOG = logging.getLogger(__name__)
 # Longer messages are cut, as gRPC carries them in a header.
@@ -30,43 +37,107 @@ SIGNATURE_DEF = "signature_def"
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
-    """tensorflow.serving.PredictionService (tensorflow_serving/apis/prediction_service.proto)."""
+    """tensorflow.serving.PredictionService (tensorflow_serving/apis/prediction_service.proto).
 
-    def __init__(self, manager: Manager) -> None:
+    A client's deadline bounds the run of the graph.
+    """
+
+    def __init__(self, manager: Manager, options: Options) -> None:
         self._manager = manager
+        self._options = options
 
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
-        """Run a signature; the client's deadline bounds the run."""
-        return _answered(context, lambda: self._predict(request, _remaining_ms(context)))
+        """Run a signature on tensors."""
+        return _counted(context, "Predict", request.model_spec.name, lambda: self._predict(request, context))
+
+    def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
+        """Run a signature on examples and tell labels and scores."""
+        return _counted(context, "Classify", request.model_spec.name, lambda: self._classify(request, context))
+
+    def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
+        """Run a signature on examples and tell a value for each."""
+        return _counted(context, "Regress", request.model_spec.name, lambda: self._regress(request, context))
+
+    def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
+        """Classify and regress the same examples in one run."""
+        return _answered(context, lambda: self._multi_inference(request, context))
 
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
         """Tell a model's signatures."""
         return _answered(context, lambda: self._metadata(request))
 
-    def _predict(self, request: Any, timeout_ms: int | None) -> Any:
-        name, number = _model_of(request)
-        with self._manager.hold(name, number) as version:
-            model = _loaded(version)
+    def _predict(self, request: Any, context: grpc.ServicerContext) -> Any:
+        name, choice = _model_of(request)
+        with self._manager.hold(name, choice) as version:
+            model = version.runner
             signature_name = request.model_spec.signature_name or predict.DEFAULT_SIGNATURE
-            signature = predict.signature_of(model, signature_name)
+            signature = predict.signature_of(model, signature_name, check_method=self._options.check_method)
             inputs = {alias: tensors.to_numpy(tensor) for alias, tensor in request.inputs.items()}
-            outputs = predict.run(model, signature, inputs, list(request.output_filter), timeout_ms)
+            run = predict.timed(model, name, "Predict", _remaining_ms(context))
+            outputs = predict.outputs_of(signature, inputs, run, request.output_filter)
             reply = predict_pb2.PredictResponse()
-            reply.model_spec.name = name
-            reply.model_spec.version.value = version.number
-            reply.model_spec.signature_name = signature_name
+            _tell_model(reply.model_spec, name, version, signature_name)
             for output in outputs:
-                reply.outputs[output.alias].CopyFrom(tensors.to_proto(output.value, output.dtype))
+                tensors.fill(
+                    reply.outputs[output.alias], output.value, output.dtype, as_content=self._options.as_tensor_content
+                )
+            return reply
+
+    def _classify(self, request: Any, context: grpc.ServicerContext) -> Any:
+        name, choice = _model_of(request)
+        with self._manager.hold(name, choice) as version:
+            signature_name = request.model_spec.signature_name or predict.DEFAULT_SIGNATURE
+            run = predict.timed(version.runner, name, "Classify", _remaining_ms(context))
+            given = examples.serialized(request.input)
+            result = examples.classify(
+                version.runner, signature_name, given, run, check_method=self._options.check_method
+            )
+            reply = classification_pb2.ClassificationResponse(result=result)
+            _tell_model(reply.model_spec, name, version, signature_name)
+            return reply
+
+    def _regress(self, request: Any, context: grpc.ServicerContext) -> Any:
+        name, choice = _model_of(request)
+        with self._manager.hold(name, choice) as version:
+            signature_name = request.model_spec.signature_name or predict.DEFAULT_SIGNATURE
+            run = predict.timed(version.runner, name, "Regress", _remaining_ms(context))
+            given = examples.serialized(request.input)
+            result = examples.regress(
+                version.runner, signature_name, given, run, check_method=self._options.check_method
+            )
+            reply = regression_pb2.RegressionResponse(result=result)
+            _tell_model(reply.model_spec, name, version, signature_name)
+            return reply
+
+    def _multi_inference(self, request: Any, context: grpc.ServicerContext) -> Any:
+        names = {task.model_spec.name for task in request.tasks}
+        if "" in names or not names:
+            raise invalid_argument("Found ModelSpec with an empty model name.")
+        if len(names) > 1:
+            raise invalid_argument("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
+        name, choice = _model_of(request.tasks[0])
+        with self._manager.hold(name, choice) as version:
+            given = examples.serialized(request.input)
+            run = predict.timed(version.runner, name, "MultiInference", _remaining_ms(context))
+            results = examples.multi_inference(
+                version.runner, request.tasks, given, run, check_method=self._options.check_method
+            )
+            metrics.REQUEST_EXAMPLE_COUNTS.observe(len(given), name)
+            metrics.REQUEST_EXAMPLE_COUNT_TOTAL.add(name, by=len(given))
+            reply = inference_pb2.MultiInferenceResponse(results=results)
+            for task, result in zip(request.tasks, reply.results, strict=True):
+                signature_name = task.model_spec.signature_name or predict.DEFAULT_SIGNATURE
+                _tell_model(result.model_spec, name, version, signature_name)
             return reply
 
     def _metadata(self, request: Any) -> Any:
-        name, number = _model_of(request)
+        name, choice = _model_of(request)
         if not request.metadata_field:
             raise invalid_argument("GetModelMetadataRequest must specify at least one metadata_field")
         for field in request.metadata_field:
             if field != SIGNATURE_DEF:
                 raise invalid_argument(f"Metadata field {field} is not supported")
-        with self._manager.hold(name, number) as version:
+        with self._manager.hold(name, choice) as version:
             return metadata_of(name, version)
 
 
@@ -80,17 +151,40 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore
         """Tell the state of each known version."""
         return _answered(context, lambda: status_of(self._manager.status(*_model_of(request))))
 
+    def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        """Replace the models that are served; return when the new ones are available."""
+        return _answered(context, lambda: self._reload(request))
+
+    def _reload(self, request: Any) -> Any:
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise invalid_argument(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently "
+                "supported"
+            )
+        before = metrics.totals(request.metric_names)
+        self._manager.reload(model_config.from_proto(request.config))
+        reply = model_management_pb2.ReloadConfigResponse()
+        reply.status.error_code = Code.OK.value
+        for name, total in metrics.totals(request.metric_names).items():
+            reply.metric.add(name=name, int64_value_increase=total - before[name])
+        return reply
+
 
 def metadata_of(name: str, version: Version) -> Any:
     """Return the GetModelMetadataResponse of a held version."""
     reply = get_model_metadata_pb2.GetModelMetadataResponse()
     reply.model_spec.name = name
     reply.model_spec.version.value = version.number
-    signatures = get_model_metadata_pb2.SignatureDefMap()
-    for key, signature in _loaded(version).signatures.items():
-        signatures.signature_def[key].CopyFrom(signature)
-    reply.metadata[SIGNATURE_DEF].Pack(signatures)
+    reply.metadata[SIGNATURE_DEF].Pack(signatures_of(version))
     return reply
+
+
+def signatures_of(version: Version) -> Any:
+    """Return the SignatureDefMap of a held version."""
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    for key, signature in version.runner.signatures.items():
+        signatures.signature_def[key].CopyFrom(signature)
+    return signatures
 
 
 def status_of(found: list[Version]) -> Any:
@@ -103,26 +197,46 @@ def status_of(found: list[Version]) -> Any:
     return reply
 
 
-def _loaded(version: Version) -> Any:
-    if version.model is None:
-        raise ServingError(Code.NOT_FOUND, f"Servable not found for request: version {version.number}")
-    return version.model
+def _tell_model(spec: Any, name: str, version: Version, signature_name: str) -> None:
+    spec.name = name
+    spec.version.value = version.number
+    spec.signature_name = signature_name
 
 
-def _model_of(request: Any) -> tuple[str, int | None]:
+def _model_of(request: Any) -> tuple[str, Choice]:
     if not request.HasField("model_spec"):
         raise invalid_argument("Missing ModelSpec")
     spec = request.model_spec
     if not spec.name:
         raise invalid_argument("ModelSpec has no name specified.")
-    if spec.version_label:
-        raise invalid_argument(f"Unrecognized servable version label: {spec.version_label}")
-    return spec.name, spec.version.value if spec.HasField("version") else None
+    number = spec.version.value if spec.HasField("version") else None
+    return spec.name, Choice(
+        number, spec.version_label if spec.WhichOneof("version_choice") == "version_label" else None
+    )
 
 
 def _remaining_ms(context: grpc.ServicerContext) -> int | None:
     remaining = context.time_remaining()
-    return None if remaining is None else max(1, int(remaining * 1000))
+    # A call without a deadline has one years away.
+    return None if remaining is None or remaining > predict.LONGEST_TIMEOUT_SECONDS else max(1, int(remaining * 1000))
+
+
+def _counted(context: grpc.ServicerContext, api: str, model: str, answer: Callable[[], Any]) -> Any:
+    """Return an answer, or end the call with the error's code and words; count it either way."""
+    start = time.perf_counter_ns()
+    status = Code.OK.name
+    try:
+        return answer()
+    except ServingError as error:
+        status = error.code.name
+        return _abort(context, error)
+    except BaseException:
+        status = Code.INTERNAL.name
+        raise
+    finally:
+        metrics.REQUEST_COUNT.add(model, status)
+        if status == Code.OK.name:
+            metrics.REQUEST_LATENCY.observe((time.perf_counter_ns() - start) / 1000, model, api, "GRPC")
 
 
 def _answered(context: grpc.ServicerContext, answer: Callable[[], Any]) -> Any:
@@ -130,8 +244,12 @@ def _answered(context: grpc.ServicerContext, answer: Callable[[], Any]) -> Any:
     try:
         return answer()
     except ServingError as error:
-        message = error.message
-        if len(message) > MAXIMUM_MESSAGE_CHARACTERS:
-            message = message[:MAXIMUM_MESSAGE_CHARACTERS] + "...TRUNCATED"
-        context.abort(error.code.grpc, message)
-        raise AssertionError("abort raises") from error
+        return _abort(context, error)
+
+
+def _abort(context: grpc.ServicerContext, error: ServingError) -> Any:
+    message = error.message
+    if len(message) > MAXIMUM_MESSAGE_CHARACTERS:
+        message = message[:MAXIMUM_MESSAGE_CHARACTERS] + "...TRUNCATED"
+    context.abort(error.code.grpc, message)
+    raise AssertionError("abort raises") from error

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import orjson
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from model_server.predict import Output
 
 SHOWN_BYTES = 256
+SAFE_DIGITS = 18
 FLOATS = (types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE)
 # The integer range a token may have, by dtype; narrower types wrap.
 INTEGERS: dict[int, tuple[int, int]] = {
@@ -40,26 +44,61 @@ WRITABLE = (*FLOATS, *INTEGERS, types_pb2.DT_UINT16, types_pb2.DT_BOOL, types_pb
 
 
 def parse(body: bytes) -> Any:
-    """Return the first JSON document of a body; later bytes are ignored, the first of equal keys wins."""
+    """Return the first JSON document of a body; later bytes are ignored, the first of equal keys wins.
+
+    NaN and Infinity are numbers. Raise INVALID_ARGUMENT, with the offset, for what is not JSON.
+    """
+    if _is_plain(body):
+        # 4 times as fast as what follows, and stricter: what it refuses is looked at again.
+        with contextlib.suppress(orjson.JSONDecodeError):
+            return orjson.loads(body)
     text = body.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape").lstrip(" \t\r\n")
+    if b"Inf" in body or b"-NaN" in body:
+        text = _CONSTANTS.sub(_constant, text)
     if not text:
         raise invalid_argument("JSON Parse error: The document is empty")
     try:
-        return _DECODER.raw_decode(text)[0]
+        return (_CAREFUL_DECODER if _LARGE_NUMBER.search(text) else _DECODER).raw_decode(text)[0]
     except json.JSONDecodeError as error:
         raise invalid_argument(f"JSON Parse error: Invalid value. at offset: {error.pos}") from error
     except (RecursionError, ValueError) as error:
-        raise invalid_argument("JSON Parse error: Invalid value. at offset: 0") from error
+        raise invalid_argument(f"JSON Parse error: {error or 'Invalid value.'} at offset: 0") from error
+
+
+def _is_plain(body: bytes) -> bool:
+    """Tell whether a body is one flat object in which no key of ours comes twice."""
+    return (
+        body.count(b"{") == 1
+        and b"\\" not in body
+        and all(body.count(key) <= 1 for key in (b'"instances"', b'"inputs"', b'"signature_name"'))
+    )
+
+
+def _constant(found: re.Match[str]) -> str:
+    """Write the names of what is no number, outside strings, as Python's parser knows them."""
+    return {"Inf": "Infinity", "-NaN": "NaN"}.get(found[0], found[0])
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("Number too big to be stored in double.")
+    return number
+
+
+def _int(text: str) -> int | float:
+    """Return an integer; beyond 64 bits a number is a double, as upstream's parser has it."""
+    return int(text) if len(text) <= SAFE_DIGITS or -(2**63) <= int(text) < 2**64 else _float(text)
 
 
 def signature_name_of(document: Any) -> str:
     """Return the `signature_name` of a request ("" when there is none)."""
     if not isinstance(document, dict):
-        raise invalid_argument(f"JSON Value: {_shown(document)} Is not object")
+        raise invalid_argument(f"JSON Value: {shown(document)} Is not object")
     name = document.get("signature_name", "")
     if not isinstance(name, str):
         raise invalid_argument(
-            f"JSON Value: {_shown(document)} not formatted correctly. 'signature_name' key must be a string value."
+            f"JSON Value: {shown(document)} not formatted correctly. 'signature_name' key must be a string value."
         )
     return name
 
@@ -71,7 +110,7 @@ def read_inputs(document: dict[str, Any], signature: Any) -> tuple[dict[str, NDA
         raise invalid_argument("Missing 'inputs' or 'instances' key")
     if rows and column:
         raise invalid_argument(
-            f"JSON Value: {_shown(document)} Not formatted correctly expecting only one of 'inputs' or "
+            f"JSON Value: {shown(document)} Not formatted correctly expecting only one of 'inputs' or "
             "'instances' keys to exist "
         )
     if rows:
@@ -81,9 +120,9 @@ def read_inputs(document: dict[str, Any], signature: Any) -> tuple[dict[str, NDA
 
 def _read_rows(instances: Any, signature: Any) -> dict[str, NDArray[Any]]:
     if not isinstance(instances, list):
-        raise invalid_argument(f"JSON Value: {_shown(instances)} Expecting 'instances' to be an list/array")
+        raise invalid_argument(f"JSON Value: {shown(instances)} Expecting 'instances' to be an list/array")
     if not instances:
-        raise invalid_argument(f"JSON Value: {_shown(instances)} No values in 'instances' array")
+        raise invalid_argument(f"JSON Value: {shown(instances)} No values in 'instances' array")
     aliases = sorted(signature.inputs)
     with_objects = _is_named(instances[0], aliases)
     if len(aliases) > 1 and not with_objects:
@@ -93,7 +132,7 @@ def _read_rows(instances: Any, signature: Any) -> dict[str, NDArray[Any]]:
         )
     if not with_objects:
         for index, item in enumerate(instances):
-            if isinstance(item, dict) and not _is_base64(item):
+            if isinstance(item, dict) and not is_base64(item):
                 raise invalid_argument(f"Expecting value/list but got object at item {index} of input list")
         return {aliases[0]: _rows_tensor(instances, signature.inputs[aliases[0]].dtype, "")}
     for index, item in enumerate(instances):
@@ -101,7 +140,7 @@ def _read_rows(instances: Any, signature: Any) -> dict[str, NDArray[Any]]:
             raise invalid_argument(f"Expecting object but got list at item {index} of input list")
         if set(item) != set(aliases):
             raise invalid_argument(
-                f"Failed to process element: {index} of 'instances' list. JSON object: {_shown(item)} "
+                f"Failed to process element: {index} of 'instances' list. JSON object: {shown(item)} "
                 f"keys must be equal to: {','.join(aliases)}"
             )
     return {
@@ -144,7 +183,7 @@ def _shape_problem(wanted: tuple[int, ...], found: tuple[int, ...]) -> str:
 
 def _read_columns(inputs: Any, signature: Any) -> dict[str, NDArray[Any]]:
     aliases = sorted(signature.inputs)
-    if isinstance(inputs, dict) and not (len(aliases) == 1 and _is_base64(inputs)):
+    if isinstance(inputs, dict) and not (len(aliases) == 1 and is_base64(inputs)):
         for alias in aliases:
             if alias not in inputs:
                 raise invalid_argument(f"Missing named input: {alias} in 'inputs' object.")
@@ -159,20 +198,19 @@ def _read_columns(inputs: Any, signature: Any) -> dict[str, NDArray[Any]]:
 
 def _tensor(value: Any, dtype: int) -> NDArray[Any]:
     """Return nested lists of values as a tensor of a dtype (types.proto); raise INVALID_ARGUMENT otherwise."""
-    shape = _shape(value, dtype)
+    shape = _shape(value)
     flat: list[Any] = []
     _flatten(value, shape, 0, flat)
     return _convert(flat, dtype).reshape(shape)
 
 
-def _shape(value: Any, dtype: int) -> tuple[int, ...]:
+def _shape(value: Any) -> tuple[int, ...]:
     sizes = []
     while isinstance(value, list):
         sizes.append(len(value))
         if not value:
             break
         value = value[0]
-    del dtype
     return tuple(sizes)
 
 
@@ -180,7 +218,7 @@ def _flatten(value: Any, shape: tuple[int, ...], level: int, flat: list[Any]) ->
     if not isinstance(value, list):
         if level != len(shape):
             raise invalid_argument(
-                f"JSON Value: {_shown(value)} found at incorrect level: {level} in the JSON DOM. "
+                f"JSON Value: {shown(value)} found at incorrect level: {level} in the JSON DOM. "
                 f"Expected at level: {len(shape)}"
             )
         flat.append(value)
@@ -207,9 +245,8 @@ def _convert(flat: list[Any], dtype: int) -> NDArray[Any]:
     if dtype in INTEGERS:
         _refuse_others(flat, kinds, {int}, dtype)
         low, high = INTEGERS[dtype]
-        for value in flat:
-            if not low <= value <= high:
-                raise _not_of_type(value, dtype)
+        if flat and not low <= min(flat) <= max(flat) <= high:
+            raise _not_of_type(next(value for value in flat if not low <= value <= high), dtype)
         wide = np.uint64 if low == 0 else np.int64
         return np.array(flat, wide).astype(_numpy(dtype))
     if dtype == types_pb2.DT_BOOL:
@@ -219,7 +256,7 @@ def _convert(flat: list[Any], dtype: int) -> NDArray[Any]:
         array = np.empty(len(flat), object)
         array[:] = [_string(value) for value in flat]
         return array
-    raise ServingError(Code.UNIMPLEMENTED, f"Conversion of JSON Value: {_shown(flat[:1])} to type: {_type_name(dtype)}")
+    raise ServingError(Code.UNIMPLEMENTED, f"Conversion of JSON Value: {shown(flat[:1])} to type: {_type_name(dtype)}")
 
 
 def _refuse_others(flat: list[Any], kinds: set[type], allowed: set[type], dtype: int) -> None:
@@ -230,7 +267,7 @@ def _refuse_others(flat: list[Any], kinds: set[type], allowed: set[type], dtype:
 
 def _not_of_type(value: Any, dtype: int) -> ServingError:
     return invalid_argument(
-        f"JSON Value: {_shown(value)} Type: {_json_type(value)} is not of expected type: {_type_name(dtype)}"
+        f"JSON Value: {shown(value)} Type: {json_type(value)} is not of expected type: {_type_name(dtype)}"
     )
 
 
@@ -238,8 +275,8 @@ def _string(value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape")
     if isinstance(value, dict):
-        if not _is_base64(value):
-            raise invalid_argument(f"JSON Value: {_shown(value)} not formatted correctly for base64 data")
+        if not is_base64(value):
+            raise invalid_argument(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
         try:
             return base64.b64decode(value["b64"], validate=True)
         except (binascii.Error, ValueError) as error:
@@ -247,13 +284,14 @@ def _string(value: Any) -> bytes:
     raise _not_of_type(value, types_pb2.DT_STRING)
 
 
-def _is_base64(value: Any) -> bool:
+def is_base64(value: Any) -> bool:
+    """Tell whether a JSON value is an object of base64 data alone."""
     return isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str)
 
 
 def _is_named(value: Any, aliases: Sequence[str]) -> bool:
     """Tell an object of named inputs from one that is base64 data of the only input."""
-    return isinstance(value, dict) and not (len(aliases) == 1 and _is_base64(value))
+    return isinstance(value, dict) and not (len(aliases) == 1 and is_base64(value))
 
 
 def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -264,14 +302,21 @@ def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_first_wins, strict=False)
+_CAREFUL_DECODER = json.JSONDecoder(object_pairs_hook=_first_wins, parse_float=_float, parse_int=_int, strict=False)
+# What may be beyond a double or 64 bits; looked for because the careful decoder takes twice as long.
+_LARGE_NUMBER = re.compile(r"[eE]\+?[0-9]{3}|[0-9]{19}")
+# A string, which is left alone, or a name.
+_CONSTANTS = re.compile(r'"(?:[^"\\]|\\.)*"|\bInf\b|-NaN\b', re.DOTALL)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a JSON value for an error message, cut to a safe length."""
     text = json.dumps(value, default=str)
     return text if len(text) <= SHOWN_BYTES else text[:SHOWN_BYTES] + "..."
 
 
-def _json_type(value: Any) -> str:
+def json_type(value: Any) -> str:
+    """Return the name upstream's parser has for the kind of a JSON value."""
     if value is None or isinstance(value, bool):
         return {None: "Null", True: "True", False: "False"}[value]
     names: dict[type, str] = {dict: "Object", list: "Array", str: "String"}
@@ -279,7 +324,9 @@ def _json_type(value: Any) -> str:
 
 
 def _type_name(dtype: int) -> str:
-    return str(tf.dtypes.as_dtype(dtype).name).replace("float32", "float").replace("float64", "double")
+    """Return TensorFlow's own word for a dtype (DataTypeString), where Python's differs."""
+    name: str = tf.dtypes.as_dtype(dtype).name
+    return {"float32": "float", "float64": "double", "float16": "half"}.get(name, name)
 
 
 def _numpy(dtype: int) -> Any:
@@ -300,12 +347,14 @@ def write_rows(outputs: Sequence[Output]) -> str:
             raise invalid_argument(
                 f"Tensor name: {output.alias} has inconsistent batch size: {sizes[-1]} expecting: {sizes[0]}"
             )
+    cells = [_rows(output) for output in outputs]
     if len(outputs) == 1:
-        rows = [_text(row, outputs[0]) for row in outputs[0].value]
+        rows = cells[0]
     else:
+        keys = [json.dumps(output.alias) for output in outputs]
         rows = [
-            "{" + ", ".join(f"{json.dumps(output.alias)}: {_text(output.value[i], output)}" for output in outputs) + "}"
-            for i in range(sizes[0])
+            "{" + ", ".join(f"{key}: {cell}" for key, cell in zip(keys, row, strict=True)) + "}"
+            for row in zip(*cells, strict=True)
         ]
     return '{\n    "predictions": [' + ", ".join(rows) + "\n    ]\n}"
 
@@ -313,36 +362,62 @@ def write_rows(outputs: Sequence[Output]) -> str:
 def write_columns(outputs: Sequence[Output]) -> str:
     """Return `{"outputs": ...}`: a bare value for a single output, an object by alias for several."""
     if len(outputs) == 1:
-        return '{\n    "outputs": ' + _text(outputs[0].value, outputs[0]) + "\n}"
-    named = ",\n        ".join(f"{json.dumps(output.alias)}: {_text(output.value, output)}" for output in outputs)
+        return '{\n    "outputs": ' + _whole(outputs[0]) + "\n}"
+    named = ",\n        ".join(f"{json.dumps(output.alias)}: {_whole(output)}" for output in outputs)
     return '{\n    "outputs": {\n        ' + named + "\n    }\n}"
 
 
-def _text(value: Any, output: Output) -> str:
+def _whole(output: Output) -> str:
+    return _nested(_texts(output), np.shape(output.value))
+
+
+def _rows(output: Output) -> list[str]:
+    """Return the text of each entry of axis 0."""
+    texts, (count, *shape) = _texts(output), np.shape(output.value)
+    size = math.prod(shape)
+    return [_nested(texts[i * size : (i + 1) * size], tuple(shape)) for i in range(count)]
+
+
+def _nested(texts: list[str], shape: tuple[int, ...]) -> str:
+    """Return texts in row order as lists in lists."""
+    for size in reversed(shape):
+        groups = range(len(texts) // size) if size else range(math.prod(shape[: shape.index(0)]))
+        texts = ["[" + ", ".join(texts[i * size : (i + 1) * size]) + "]" for i in groups]
+    return texts[0]
+
+
+def _texts(output: Output) -> list[str]:
+    """Return the text of every element, in row order."""
     if output.dtype not in WRITABLE:
         raise invalid_argument(f"Failed to write JSON value for tensor type: {_type_name(output.dtype)}")
-    if np.ndim(value) > 0:
-        return "[" + ", ".join(_text(item, output) for item in value) + "]"
+    flat = np.asarray(output.value).ravel()
     if output.dtype == types_pb2.DT_STRING:
-        return _string_text(value, as_base64=output.alias.endswith("_bytes"))
+        return [_string_text(value, as_base64=output.alias.endswith("_bytes")) for value in flat.tolist()]
     if output.dtype == types_pb2.DT_BOOL:
-        return "true" if value else "false"
+        return ["true" if value else "false" for value in flat.tolist()]
     if output.dtype in FLOATS:
-        return float_text(value, 9 if output.dtype == types_pb2.DT_FLOAT else 17)
-    return str(int(value))
+        return float_texts(flat)
+    return list(map(str, flat.tolist()))
 
 
-def float_text(value: Any, digits: int) -> str:
-    """Return a float with 6 significant digits where that is the same number in its own type, else with `digits`."""
-    number = float(value)
-    if math.isnan(number):
-        return "NaN"
-    if math.isinf(number):
-        return "Infinity" if number > 0 else "-Infinity"
-    text = f"{number:.6g}"
-    if type(value)(text) != value:
-        text = f"{number:.{digits}g}"
-    return text if "." in text or "e" in text else f"{text}.0"
+def float_texts(values: NDArray[Any]) -> list[str]:
+    """Return floats (value,) with 6 significant digits where that is the same number in their own type.
+
+    Otherwise with 9 digits for float32 and 17 for float64, which always are.
+    """
+    numbers = values.tolist()
+    texts = list(map("%.6g".__mod__, numbers))
+    with np.errstate(over="ignore"):
+        is_same = np.array(list(map(float, texts)), values.dtype) == values
+    longer = "%.9g" if values.dtype == np.float32 else "%.17g"
+    for index in np.flatnonzero(~is_same).tolist():
+        texts[index] = longer % numbers[index]
+    return [text if "." in text or "e" in text else _without_point(text) for text in texts]
+
+
+def _without_point(text: str) -> str:
+    names = {"nan": "NaN", "-nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+    return names.get(text) or f"{text}.0"
 
 
 def _string_text(value: Any, *, as_base64: bool) -> str:

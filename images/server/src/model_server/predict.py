@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from model_server import metrics, tensors
 from model_server.status import Code, ServingError, invalid_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from model_server.saved_model import SavedModel
+    from model_server.saved_model import Runner
+
+    Run = Callable[[Mapping[str, NDArray[Any]], Sequence[str]], list[NDArray[Any]]]
 
 DEFAULT_SIGNATURE = "serving_default"
+# A deadline further away bounds nothing: TensorFlow counts milliseconds in 64 bits, timers in fewer.
+LONGEST_TIMEOUT_SECONDS = 86_400 * 30
+# Methods Predict may call when signatures are held to their name (upstream's servables/tensorflow/predict_util.cc).
+METHODS = (
+    "tensorflow/serving/predict",
+    "tensorflow/serving/classify",
+    "tensorflow/serving/regress",
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How requests are answered: signatures held to their method name or not, and gRPC's way to write tensors."""
+
+    check_method: bool = False
+    as_tensor_content: bool = False
 
 
 @dataclass(frozen=True)
@@ -26,31 +46,53 @@ class Output:
     value: NDArray[Any]
 
 
-def signature_of(model: SavedModel, name: str) -> Any:
+def signature_of(model: Runner, name: str, *, check_method: bool = False) -> Any:
     """Return a SignatureDef by name ("" is the default's); raise FAILED_PRECONDITION in gRPC's words."""
     name = name or DEFAULT_SIGNATURE
     if name not in model.signatures:
         raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
-    return model.signatures[name]
+    signature = model.signatures[name]
+    if check_method and signature.method_name not in METHODS:
+        raise ServingError(
+            Code.INTERNAL,
+            f"Expected prediction signature method_name to be one of {_set(METHODS)}. Was: {signature.method_name}",
+        )
+    return signature
 
 
-def run(
-    model: SavedModel,
-    signature: Any,
-    inputs: Mapping[str, NDArray[Any]],
-    output_filter: Sequence[str] = (),
-    timeout_ms: int | None = None,
+def timed(model: Runner, name: str, api: str, timeout_ms: int | None) -> Run:
+    """Return a way to run a model whose time is counted for its name and API."""
+
+    def run(feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str]) -> list[NDArray[Any]]:
+        start = time.perf_counter_ns()
+        values = model.run(feeds, fetches, timeout_ms)
+        metrics.RUNTIME_LATENCY.observe((time.perf_counter_ns() - start) / 1000, name, api, "TF1")
+        return values
+
+    return run
+
+
+def outputs_of(
+    signature: Any, inputs: Mapping[str, NDArray[Any]], run: Run, output_filter: Sequence[str] = ()
 ) -> list[Output]:
-    """Return the outputs of a signature for inputs by alias; raise ServingError in upstream's words."""
+    """Return the outputs of a signature for inputs by alias; raise ServingError in upstream's words.
+
+    Inputs left out take the signature's defaults, where it has them.
+    """
     _check_inputs(signature, inputs)
     aliases = _checked_outputs(signature, output_filter)
     feeds = {signature.inputs[alias].name: value for alias, value in inputs.items()}
-    values = model.run(feeds, [signature.outputs[alias].name for alias in aliases], timeout_ms)
+    for alias in signature.defaults:
+        if alias not in inputs and alias in signature.inputs:
+            feeds[signature.inputs[alias].name] = tensors.to_numpy(signature.defaults[alias])
+    values = run(feeds, [signature.outputs[alias].name for alias in aliases])
     return [Output(alias, signature.outputs[alias].dtype, value) for alias, value in zip(aliases, values, strict=True)]
 
 
 def _check_inputs(signature: Any, inputs: Mapping[str, object]) -> None:
     wanted, sent = set(signature.inputs), set(inputs)
+    if wanted == sent:
+        return
     missing = wanted - sent - set(signature.defaults)
     if sent - wanted or missing:
         raise invalid_argument(

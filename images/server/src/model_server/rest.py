@@ -6,15 +6,16 @@ import asyncio
 import json
 import logging
 import re
+import time
 import urllib.parse
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
-from tensorflow_serving.apis import get_model_metadata_pb2
 
-from model_server import grpc_service, json_tensors, predict
+from model_server import examples, grpc_service, json_examples, json_tensors, metrics, predict
+from model_server.manager import Choice
 from model_server.status import Code, ServingError, invalid_argument
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from model_server.manager import Manager
+    from model_server.predict import Options
 
     Receive = Callable[[], Awaitable[dict[str, Any]]]
     Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -32,6 +34,7 @@ MODEL_PATH = re.compile(
     r"(?P<rest>/metadata|:(?:predict|classify|regress))?",
     re.IGNORECASE,
 )
+ORIGIN = re.compile(rb"https?://")
 INT64_MAXIMUM = 2**63 - 1
 INFLATED_BYTES = 100 << 20
 NOT_FOUND_PAGE = b"<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n"
@@ -44,12 +47,11 @@ CORS_HEADERS = (
 
 @dataclass(frozen=True)
 class Request:
-    """What a request's path asks for."""
+    """What a request's path asks for; `action` is status, metadata, predict, classify or regress."""
 
     action: str
     model: str
-    version: int | None
-    label: str | None
+    choice: Choice
 
 
 @dataclass(frozen=True)
@@ -59,68 +61,98 @@ class Reply:
     status: int
     body: bytes
     content_type: bytes = b"application/json"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the flags say about REST: a run's time (None: any), CORS headers, and the metrics page's path, if any."""
+
+    timeout_ms: int | None
+    cors: bool
+    metrics_path: str | None
 
 
 class App:
     """The ASGI application; requests run on an executor's threads, for the graph releases the interpreter's lock."""
 
-    def __init__(self, manager: Manager, executor: Executor, timeout_ms: int, *, cors: bool) -> None:
+    def __init__(self, manager: Manager, executor: Executor, settings: Settings, options: Options) -> None:
+        # For the life of the process.
         self._manager = manager
         self._executor = executor
-        self._timeout_ms = timeout_ms if timeout_ms > 0 else None
-        self._cors = cors
+        self._settings = settings
+        self._options = options
+        self._cors = CORS_HEADERS if settings.cors else ()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        headers = dict(scope["headers"])
         # The query stays part of the matched path, as upstream has it.
-        query = scope["query_string"].decode("latin-1")
-        path = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
+        path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
         body = await _read(receive)
         if body is None:
             return
-        reply = await self._reply(scope["method"], path, headers, body)
-        listed = [(b"content-type", reply.content_type), (b"content-length", str(len(reply.body)).encode())]
-        if self._cors:
-            listed += CORS_HEADERS
-        await send({"type": "http.response.start", "status": reply.status, "headers": listed})
+        reply = await self._reply(scope, path, f"{path}?{query}" if query else path, body)
+        headers = [
+            (b"content-type", reply.content_type),
+            (b"content-length", str(len(reply.body)).encode()),
+            *reply.headers,
+        ]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
 
-    async def _reply(self, method: str, path: str, headers: dict[bytes, bytes], body: bytes) -> Reply:
-        if not path.lower().startswith("/v1/"):
+    async def _reply(self, scope: dict[str, Any], path: str, target: str, body: bytes) -> Reply:
+        method = scope["method"]
+        if path == self._settings.metrics_path:
+            return _metrics(path, target)
+        if path[:4].lower() != "/v1/":
             return Reply(404, NOT_FOUND_PAGE, b"text/html")
+        headers = dict(scope["headers"])
         if method == "OPTIONS":
-            allowed = re.search(rb"https?://", headers.get(b"origin", b""))
-            return Reply(200 if allowed else 400, b"")
-        try:
-            request = parse_path(method, path)
-            if request is None:
-                return Reply(400, b"")
-            if b"gzip" in headers.get(b"content-encoding", b""):
-                body = _inflate(body)
-            loop = asyncio.get_running_loop()
-            return Reply(200, await loop.run_in_executor(self._executor, self._answer, request, body))
-        except ServingError as error:
-            return Reply(error.code.http, _error(error.message))
-        except Exception as error:
-            LOG.exception("%s %s failed", method, path)
-            return Reply(500, _error(str(error)))
+            return Reply(200 if ORIGIN.search(headers.get(b"origin", b"")) else 400, b"", headers=self._cors)
+        if b"gzip" in headers.get(b"content-encoding", b""):
+            body = _inflate(body)
+        work = asyncio.get_running_loop().run_in_executor(self._executor, self._answer, method, target, body)
+        return await work
 
-    def _answer(self, request: Request, body: bytes) -> bytes:
+    def _answer(self, method: str, target: str, body: bytes) -> Reply:
+        """Answer on a thread of the executor; count the request and its time."""
+        start = time.perf_counter_ns()
+        model, api, code = "", "", Code.OK
+        try:
+            request = parse_path(method, target)
+            if request is None:
+                return Reply(400, b"", headers=self._cors)
+            model, api = request.model, request.action if request.action in {"predict", "classify", "regress"} else ""
+            return Reply(200, self._content(request, body), headers=self._cors)
+        except ServingError as error:
+            code = error.code
+            return Reply(code.http, _error(error.message), headers=self._cors)
+        except Exception as error:
+            LOG.exception("%s %s failed", method, target)
+            code = Code.INTERNAL
+            return Reply(500, _error(str(error)), headers=self._cors)
+        finally:
+            metrics.REQUEST_COUNT.add(model, code.name)
+            if code is Code.OK:
+                metrics.REQUEST_LATENCY.observe((time.perf_counter_ns() - start) / 1000, model, api, "REST")
+
+    def _content(self, request: Request, body: bytes) -> bytes:
         match request.action:
             case "status":
                 return self._status(request)
             case "metadata":
                 return self._metadata(request)
             case "predict":
-                return self._predict(request, body)
+                text = self._predict(request, body)
             case _:
-                raise ServingError(Code.UNIMPLEMENTED, f"{request.action} is not supported by this server yet")
+                text = self._examples(request, body)
+        return text.encode("utf-8", "surrogateescape")
 
     def _status(self, request: Request) -> bytes:
-        found = self._manager.status(request.model, request.version)
+        # A label in a status path is ignored.
+        found = self._manager.status(request.model, Choice(request.choice.number))
         listed = [
             {
                 "version": str(version.number),
@@ -135,16 +167,10 @@ class App:
         return json.dumps({"model_version_status": listed}, indent=1).encode() + b"\n"
 
     def _metadata(self, request: Request) -> bytes:
-        _refuse_label(request)
-        with self._manager.hold(request.model, request.version) as version:
-            reply = grpc_service.metadata_of(request.model, version)
-        signatures = get_model_metadata_pb2.SignatureDefMap.FromString(reply.metadata[grpc_service.SIGNATURE_DEF].value)
+        with self._manager.hold(request.model, request.choice) as version:
+            signatures = grpc_service.signatures_of(version)
         content = {
-            "model_spec": {
-                "name": request.model,
-                "signature_name": "",
-                "version": str(reply.model_spec.version.value),
-            },
+            "model_spec": {"name": request.model, "signature_name": "", "version": str(version.number)},
             "metadata": {
                 "signature_def": json_format.MessageToDict(
                     signatures, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
@@ -153,22 +179,34 @@ class App:
         }
         return json.dumps(content, indent=1).encode() + b"\n"
 
-    def _predict(self, request: Request, body: bytes) -> bytes:
+    def _predict(self, request: Request, body: bytes) -> str:
         document = json_tensors.parse(body)
         signature_name = json_tensors.signature_name_of(document)
-        _refuse_label(request)
-        with self._manager.hold(request.model, request.version) as version:
-            model = version.model
+        with self._manager.hold(request.model, request.choice) as version:
+            model = version.runner
             name = signature_name or predict.DEFAULT_SIGNATURE
-            if model is None or name not in model.signatures:
+            if name not in model.signatures:
                 raise invalid_argument(f'Serving signature name: "{name}" not found in signature def')
-            signature = model.signatures[name]
+            signature = predict.signature_of(model, name, check_method=self._options.check_method)
             if not signature.inputs:
                 raise invalid_argument(f"Failed to get input map for signature: {signature_name or 'DEFAULT'}")
             inputs, is_rows = json_tensors.read_inputs(document, signature)
-            outputs = predict.run(model, signature, inputs, timeout_ms=self._timeout_ms)
-        text = json_tensors.write_rows(outputs) if is_rows else json_tensors.write_columns(outputs)
-        return text.encode("utf-8", "surrogateescape")
+            run = predict.timed(model, request.model, "Predict", self._settings.timeout_ms)
+            outputs = predict.outputs_of(signature, inputs, run)
+        return json_tensors.write_rows(outputs) if is_rows else json_tensors.write_columns(outputs)
+
+    def _examples(self, request: Request, body: bytes) -> str:
+        document = json_tensors.parse(body)
+        signature_name = json_tensors.signature_name_of(document)
+        given = json_examples.read(document, request.action)
+        is_classify = request.action == "classify"
+        with self._manager.hold(request.model, request.choice) as version:
+            api = "Classify" if is_classify else "Regress"
+            run = predict.timed(version.runner, request.model, api, self._settings.timeout_ms)
+            infer = examples.classify if is_classify else examples.regress
+            result = infer(version.runner, signature_name, given, run, check_method=self._options.check_method)
+        write = json_examples.write_classifications if is_classify else json_examples.write_regressions
+        return write(result)
 
 
 def parse_path(method: str, path: str) -> Request | None:
@@ -185,16 +223,17 @@ def parse_path(method: str, path: str) -> Request | None:
     # An upper-case verb matches the path and is malformed all the same.
     if method != wanted or (rest.startswith(":") and action != action.lower()):
         raise malformed
-    version = int(found["version"]) if found["version"] else None
-    if version is not None and version > INT64_MAXIMUM:
+    number = int(found["version"]) if found["version"] else None
+    if number is not None and number > INT64_MAXIMUM:
         return None
     label = urllib.parse.unquote(found["label"]) if found["label"] else None
-    return Request(action.lower(), urllib.parse.unquote(found["model"]), version, label)
+    return Request(action.lower(), urllib.parse.unquote(found["model"]), Choice(number, label))
 
 
-def _refuse_label(request: Request) -> None:
-    if request.label is not None:
-        raise invalid_argument(f"Unrecognized servable version label: {request.label}")
+def _metrics(path: str, target: str) -> Reply:
+    if target != path:
+        return Reply(400, f"Unexpected path: {target}. Should be {path}".encode(), b"text/plain")
+    return Reply(200, metrics.page().encode(), b"text/plain")
 
 
 def _inflate(body: bytes) -> bytes:
@@ -204,11 +243,16 @@ def _inflate(body: bytes) -> bytes:
         inflated = inflater.decompress(body, INFLATED_BYTES)
     except zlib.error:
         return b""
-    return b"" if inflater.unconsumed_tail else inflated
+    return b"" if inflater.unconsumed_tail or not inflater.eof else inflated
 
 
 async def _read(receive: Receive) -> bytes | None:
-    parts = []
+    """Return a request's body; None when the client has gone."""
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        return None if message["type"] == "http.disconnect" else body
+    parts = [body]
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":

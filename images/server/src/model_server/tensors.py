@@ -65,17 +65,19 @@ def to_numpy(proto: tensor_pb2.TensorProto) -> NDArray[Any]:
     return _fill(values, size, 0).reshape(shape)
 
 
-def to_proto(array: NDArray[Any], dtype: int) -> tensor_pb2.TensorProto:
-    """Return an array as a TensorProto with typed fields, which is what clients of upstream read."""
+def fill(proto: tensor_pb2.TensorProto, array: NDArray[Any], dtype: int, *, as_content: bool = False) -> None:
+    """Write an array into an empty TensorProto: typed fields, which clients of upstream read, or `tensor_content`."""
     array = np.asarray(array)
-    proto = tensor_pb2.TensorProto(dtype=dtype)
+    proto.dtype = dtype
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     name = _FIELDS.get(dtype)
     if name is None:
-        return tf.make_tensor_proto(array, dtype=tf.dtypes.as_dtype(dtype))
-    if dtype == types_pb2.DT_STRING:
+        proto.CopyFrom(tf.make_tensor_proto(array, dtype=tf.dtypes.as_dtype(dtype)))
+    elif dtype == types_pb2.DT_STRING:
         proto.string_val.extend(_as_bytes(value) for value in array.ravel().tolist())
+    elif as_content:
+        proto.tensor_content = np.ascontiguousarray(array).tobytes()
     elif dtype in _BITS:
         proto.half_val.extend(array.ravel().view(np.uint16).tolist())
     elif dtype == types_pb2.DT_FLOAT:
@@ -84,7 +86,6 @@ def to_proto(array: NDArray[Any], dtype: int) -> tensor_pb2.TensorProto:
         proto.MergeFromString(b"\x2a" + _varint(len(content)) + content)
     else:
         getattr(proto, name).extend(array.ravel().tolist())
-    return proto
 
 
 def _fill(values: NDArray[Any], size: int, blank: Any) -> NDArray[Any]:

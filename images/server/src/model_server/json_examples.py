@@ -1,0 +1,109 @@
+"""JSON bodies of classify and regress: examples in, results out (upstream's util/json_tensor.cc)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tensorflow.core.example import example_pb2
+
+from model_server import json_tensors
+from model_server.examples import as_objects
+from model_server.status import invalid_argument
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+INT64 = range(-(2**63), 2**63)
+UINT64_MAXIMUM = 2**64 - 1
+LISTS = {"bytes": "bytes_list", "float": "float_list", "int64": "int64_list"}
+
+
+def read(document: dict[str, Any], method: str) -> NDArray[Any]:
+    """Return the examples (example,) of a body as serialized tf.Examples, a `context` in front of each."""
+    context = b""
+    if "context" in document:
+        context = _example(document["context"]).SerializeToString()
+    if "examples" not in document:
+        raise invalid_argument(f"When method is {method}, key 'examples' is expected and was not found")
+    examples = document["examples"]
+    if not isinstance(examples, list):
+        raise invalid_argument(
+            f"JSON Value: {json_tensors.shown(examples)} Expecting 'examples' value to be an list/array"
+        )
+    if not examples:
+        raise invalid_argument("'examples' value is an empty array")
+    return as_objects([context + _example(example).SerializeToString() for example in examples])
+
+
+def write_classifications(result: Any) -> str:
+    """Return `{"results": ...}` of a ClassificationResult: for each example a list of [label, score]."""
+    if not result.classifications:
+        raise invalid_argument("Classification result is empty.")
+    rows = [
+        "["
+        + ", ".join(f"[{json.dumps(one.label, ensure_ascii=False)}, {_float(one.score)}]" for one in row.classes)
+        + "]"
+        for row in result.classifications
+    ]
+    return _results(rows)
+
+
+def write_regressions(result: Any) -> str:
+    """Return `{"results": ...}` of a RegressionResult: one number for each example."""
+    if not result.regressions:
+        raise invalid_argument("Regression result is empty.")
+    return _results([_float(one.value) for one in result.regressions])
+
+
+def _results(rows: list[str]) -> str:
+    return '{\n    "results": [' + ", ".join(rows) + "\n    ]\n}"
+
+
+def _float(value: float) -> str:
+    return json_tensors.float_texts(np.array([value], np.float32))[0]
+
+
+def _example(value: Any) -> example_pb2.Example:
+    if not isinstance(value, dict):
+        raise invalid_argument(f"Example must be JSON object but got JSON {json_tensors.json_type(value)}")
+    example = example_pb2.Example()
+    for name, content in value.items():
+        _fill(example.features.feature[name], name, content if isinstance(content, list) else [content])
+    return example
+
+
+def _fill(feature: Any, name: str, values: list[Any]) -> None:
+    if not values:
+        return
+    kind = _kind(name, values[0])
+    target = getattr(feature, LISTS[kind]).value
+    for value in values:
+        if _kind(name, value) != kind:
+            raise invalid_argument(f"Unexpected element type in feature: {name} expecting type: {kind}")
+        target.append(_bytes(value) if kind == "bytes" else value)
+
+
+def _kind(name: str, value: Any) -> str:
+    if isinstance(value, str) or json_tensors.is_base64(value):
+        return "bytes"
+    if isinstance(value, float):
+        return "float"
+    # bool is an int: true and false are int64 too.
+    if isinstance(value, int) and value in INT64:
+        return "int64"
+    if isinstance(value, int) and 0 <= value <= UINT64_MAXIMUM:
+        raise invalid_argument(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
+    raise invalid_argument(f"Feature: {name} has element with unexpected JSON type: {json_tensors.json_type(value)}")
+
+
+def _bytes(value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    try:
+        return base64.b64decode(value["b64"], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise invalid_argument("Unable to base64 decode") from error

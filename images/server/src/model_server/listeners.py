@@ -1,0 +1,154 @@
+"""The two ports: gRPC and REST, opened once every model is loaded, drained on the way out."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import uvicorn
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+from model_server import config_messages, cpus, startup
+from model_server.grpc_service import ModelService, PredictionService
+from model_server.rest import App, Settings
+from model_server.status import Code, ServingError
+
+if TYPE_CHECKING:
+    from model_server.flags import Flags
+    from model_server.manager import Manager
+    from model_server.predict import Options
+
+LOG = logging.getLogger(__name__)
+LISTEN_BACKLOG = 2048
+METRICS_PATH = "/monitoring/prometheus/metrics"
+
+
+class GrpcListener:
+    """PredictionService, ModelService and, if asked for, grpc.health.v1 on TCP and a UNIX socket."""
+
+    def __init__(self, flags: Flags, manager: Manager, options: Options) -> None:
+        """Listen; raise ServingError where that cannot be."""
+        threads = flags.grpc_max_threads or startup.THREADS_PER_CPU * cpus.usable()
+        executor = ThreadPoolExecutor(threads, thread_name_prefix="grpc")
+        self._server = grpc.server(executor, options=_channel_arguments(flags.grpc_channel_arguments))
+        prediction = PredictionService(manager, options)
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, self._server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(manager), self._server)
+        self._health = _add_health(self._server) if flags.enable_grpc_healthcheck_service else None
+        addresses = [f"0.0.0.0:{flags.port}"] if flags.port else []
+        addresses += [f"unix:{flags.grpc_socket_path}"] if flags.grpc_socket_path else []
+        credentials = _credentials(flags.ssl_config_file) if flags.ssl_config_file else None
+        for address in addresses:
+            self._bind(address, credentials)
+        self._server.start()
+        LOG.info("Running gRPC ModelServer at %s ...", addresses[0])
+
+    def stop(self, seconds: float) -> None:
+        """Take no new calls, give those under way their time, and return when they are done."""
+        if self._health is not None:
+            self._health.enter_graceful_shutdown()
+        self._server.stop(seconds).wait()
+
+    def _bind(self, address: str, credentials: grpc.ServerCredentials | None) -> None:
+        try:
+            if credentials is None:
+                self._server.add_insecure_port(address)
+            else:
+                self._server.add_secure_port(address, credentials)
+        except RuntimeError as error:
+            raise ServingError(Code.UNKNOWN, f"Error: Failed to start gRPC server on {address}: {error}") from error
+
+
+class RestListener:
+    """REST, and the metrics page, on a thread of its own."""
+
+    def __init__(self, flags: Flags, manager: Manager, options: Options, metrics_path: str | None) -> None:
+        """Listen; raise OSError where the port is taken."""
+        listener = _listen(flags.rest_api_port)
+        threads = flags.rest_api_num_threads or startup.THREADS_PER_CPU * cpus.usable()
+        executor = ThreadPoolExecutor(threads, thread_name_prefix="rest")
+        settings = Settings(startup.rest_timeout_ms(flags), flags.rest_api_enable_cors_support, metrics_path)
+        config = uvicorn.Config(
+            App(manager, executor, settings, options),
+            http="httptools",
+            loop="uvloop",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            log_level="warning",
+            server_header=False,
+            date_header=True,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="rest", daemon=True)
+        self._thread.start()
+        LOG.info("Exporting HTTP/REST API at:localhost:%d ...", flags.rest_api_port)
+
+    def begin_stop(self, seconds: float) -> None:
+        """Take no new connections; those with a request under way have `seconds`."""
+        self._server.config.timeout_graceful_shutdown = int(seconds)
+        self._server.should_exit = True
+
+    def join(self, seconds: float) -> None:
+        """Return when the last request is answered, or the time is over."""
+        self._thread.join(seconds)
+
+
+def metrics_path(path: str) -> str | None:
+    """Return where a monitoring config file wants the metrics page; None for nowhere. Raise ServingError."""
+    if not path:
+        return None
+    message = config_messages.read(path, config_messages.MonitoringConfig)
+    if not message.prometheus_config.enable:
+        return None
+    return message.prometheus_config.path or METRICS_PATH
+
+
+def _channel_arguments(text: str) -> list[tuple[str, Any]]:
+    """Return gRPC options: messages as large as upstream takes, then `k=v,k=v` from the flag."""
+    options: list[tuple[str, Any]] = [
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_send_message_length", -1),
+        # Two servers on one port would share its calls.
+        ("grpc.so_reuseport", 0),
+    ]
+    for pair in filter(None, text.split(",")):
+        key, _, value = pair.partition("=")
+        options.append((key, int(value) if value.lstrip("-").isdecimal() else value))
+    return options
+
+
+def _credentials(path: str) -> grpc.ServerCredentials:
+    """Return the TLS credentials of an SSLConfig file, which holds PEM text; raise ServingError without key or cert."""
+    message = config_messages.read(path, config_messages.SSLConfig)
+    if not message.server_key or not message.server_cert:
+        raise ServingError(
+            Code.INVALID_ARGUMENT, f"ssl_config_file {path}: server_key and server_cert must hold PEM text"
+        )
+    return grpc.ssl_server_credentials(
+        [(message.server_key.encode(), message.server_cert.encode())],
+        root_certificates=message.custom_ca.encode() or None,
+        require_client_auth=message.client_verify,
+    )
+
+
+def _add_health(server: grpc.Server) -> health.HealthServicer:
+    servicer = health.HealthServicer()
+    for service in ("", "ModelService", "PredictionService"):
+        servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    return servicer
+
+
+def _listen(port: int) -> socket.socket:
+    """Return a socket on every address, IPv6 and IPv4, or IPv4 alone where there is no IPv6; raise OSError."""
+    if socket.has_dualstack_ipv6() and Path("/proc/net/if_inet6").exists():
+        return socket.create_server(("::", port), family=socket.AF_INET6, backlog=LISTEN_BACKLOG, dualstack_ipv6=True)
+    return socket.create_server(("0.0.0.0", port), backlog=LISTEN_BACKLOG)  # noqa: S104 - as upstream

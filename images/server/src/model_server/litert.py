@@ -1,0 +1,94 @@
+"""A version's model.tflite, run by LiteRT interpreters."""
+
+from __future__ import annotations
+
+import queue
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from model_server.status import Code, ServingError, invalid_argument
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+FILE = "model.tflite"
+DEFAULT_SIGNATURE = "serving_default"
+METHOD = "tensorflow/serving/predict"
+
+
+class LiteModel:
+    """A LiteRT model; see saved_model.Runner. A run borrows one of its interpreters, which hold state."""
+
+    def __init__(self, path: Path, interpreters: int) -> None:
+        # For the life of the version.
+        self.path = path
+        content = (path / FILE).read_bytes()
+        self._interpreters: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        try:
+            made = [tf.lite.Interpreter(model_content=content, num_threads=1) for _ in range(interpreters)]
+        except ValueError as error:
+            raise ServingError(Code.INVALID_ARGUMENT, f"{path / FILE} is not a LiteRT model: {error}") from error
+        for interpreter in made:
+            self._interpreters.put(interpreter)
+        details = made[0].get_tensor_details()
+        self._indexes = {detail["name"]: detail["index"] for detail in details}
+        self.signatures: Mapping[str, Any] = _signatures(made[0])
+
+    def run(
+        self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str], timeout_ms: int | None = None
+    ) -> list[NDArray[Any]]:
+        """Return the fetched tensors for fed ones; an interpreter that is not free in time is DEADLINE_EXCEEDED."""
+        try:
+            interpreter = self._interpreters.get(timeout=None if timeout_ms is None else timeout_ms / 1000)
+        except queue.Empty:
+            raise ServingError(Code.DEADLINE_EXCEEDED, "Timed out waiting for notification") from None
+        try:
+            for name, value in feeds.items():
+                interpreter.resize_tensor_input(self._indexes[name], value.shape)
+            interpreter.allocate_tensors()
+            for name, value in feeds.items():
+                interpreter.set_tensor(self._indexes[name], value)
+            interpreter.invoke()
+            return [np.array(interpreter.get_tensor(self._indexes[name])) for name in fetches]
+        except (ValueError, RuntimeError) as error:
+            raise invalid_argument(str(error)) from error
+        finally:
+            self._interpreters.put(interpreter)
+
+    def close(self) -> None:
+        """Let go of the interpreters."""
+        while not self._interpreters.empty():
+            self._interpreters.get()
+
+
+def _signatures(interpreter: Any) -> dict[str, Any]:
+    """Return the model's signatures; one without any has serving_default, its aliases the tensors' names."""
+    named = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
+    found = {}
+    for name in interpreter.get_signature_list():
+        runner = interpreter.get_signature_runner(name)
+        found[name] = _signature(runner.get_input_details(), runner.get_output_details(), named)
+    if not found:
+        inputs = {detail["name"]: detail for detail in interpreter.get_input_details()}
+        outputs = {detail["name"]: detail for detail in interpreter.get_output_details()}
+        found[DEFAULT_SIGNATURE] = _signature(inputs, outputs, named)
+    return found
+
+
+def _signature(inputs: Mapping[str, Any], outputs: Mapping[str, Any], named: Mapping[int, Any]) -> Any:
+    signature = meta_graph_pb2.SignatureDef(method_name=METHOD)
+    for target, details in ((signature.inputs, inputs), (signature.outputs, outputs)):
+        for alias, detail in details.items():
+            info = target[alias]
+            info.name = named[detail["index"]]["name"]
+            info.dtype = tf.dtypes.as_dtype(detail["dtype"]).as_datatype_enum
+            sizes = detail.get("shape_signature", detail["shape"])
+            for size in detail["shape"] if sizes is None or not len(sizes) else sizes:
+                info.tensor_shape.dim.add(size=int(size))
+    return signature
