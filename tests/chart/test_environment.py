@@ -120,5 +120,9 @@ def test_server_serves_what_the_loader_hands_over(everything: Rendered) -> None:
         "--model_name=clothes",
         "--model_base_path=/models/clothes",
         "--file_system_poll_wait_seconds=33",
+        "--enable_batching=true",
+        "--batching_parameters_file=/etc/tensorflow-serving/batching_parameters.txt",
+        "--monitoring_config_file=/etc/tensorflow-serving/monitoring_config.txt",
+        "--ssl_config_file=/ssl-config/ssl_config.txt",
         "--tensorflow_intra_op_parallelism=3",
     ]

@@ -123,6 +123,44 @@ def told(values: dict[str, Any], helm: str = "helm4") -> list[str]:
             id="variable-beside-the-key",
         ),
         pytest.param(
+            {"server": {"config": {"versions": [3]}}},
+            "server.config names versions but model.version is empty, so which one /predict means is open: set "
+            "model.version",
+            id="versions-beside-none",
+        ),
+        pytest.param(
+            {"model": {"version": 4}, "server": {"config": {"versionLabels": {"old": 3}}}},
+            "server.config.versionLabels.old is 3, which is not served: make it model.version or add it to "
+            "server.config.versions",
+            id="label-of-nothing",
+        ),
+        pytest.param(
+            {"server": {"batching": {"enabled": True, "allowedBatchSizes": [8, 16]}}},
+            "server.batching.allowedBatchSizes ends in 16 but maxBatchSize is 1000: the last size must be 1000",
+            id="sizes-below-the-largest",
+        ),
+        pytest.param(
+            {"server": {"batching": {"enabled": True, "maxBatchSize": 8, "allowedBatchSizes": [16, 8]}}},
+            "server.batching.allowedBatchSizes has 8 after 16: sort it in ascending order",
+            id="sizes-out-of-order",
+        ),
+        pytest.param(
+            {"server": {"batching": {"enabled": True, "maxExecutionBatchSize": 8}}},
+            "server.batching.maxExecutionBatchSize is set but enableLargeBatchSplitting is false, so no request is "
+            "cut: set it to true",
+            id="nothing-is-cut",
+        ),
+        pytest.param(
+            {"server": {"tls": {"clientVerify": True}}},
+            "server.tls.clientVerify is set but server.tls.secretName is empty, so gRPC is plain: name the Secret",
+            id="tls-without-secret",
+        ),
+        pytest.param(
+            {"server": {"tls": {"secretName": "tls", "clientVerify": True}}},
+            "server.tls.clientVerify is true but the api has no certificate to show: set server.tls.clientSecretName",
+            id="api-without-certificate",
+        ),
+        pytest.param(
             {"server": {"extraArgs": ["--port=9000"]}},
             "server.extraArgs sets --port, which the chart sets already: use the key it comes from (README.md lists "
             "them)",

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 IMPURE = ("lookup", "randAlpha", "randNumeric", "now", "uuidv4", ".Release.Revision", ".Release.IsUpgrade", "genCA")
 TEMPLATES = paths.CHART / "templates"
 NAMESPACED = {
-    "Deployment", "HTTPRoute", "HorizontalPodAutoscaler", "Ingress", "Job", "NetworkPolicy", "PersistentVolumeClaim",
-    "Pod", "PodDisruptionBudget", "Service", "ServiceAccount",
+    "ConfigMap", "Deployment", "HTTPRoute", "HorizontalPodAutoscaler", "Ingress", "Job", "NetworkPolicy",
+    "PersistentVolumeClaim", "Pod", "PodDisruptionBudget", "Service", "ServiceAccount",
 }  # fmt: skip
 
 

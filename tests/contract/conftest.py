@@ -23,26 +23,44 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 from tests.contract import models
 
 if TYPE_CHECKING:
+    import collections
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 START_TIMEOUT_SECONDS = 60
 STOP_TIMEOUT_SECONDS = 40
+# Answers of the fuzz run: kind of message -> status -> how many.
+FUZZ_COUNTS: dict[str, collections.Counter[str]] = {}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the server's command line as an option."""
     default = f"{sys.executable} -m model_server"
+    parser.addoption("--fuzz-examples", type=int, default=150, help="messages of each kind the fuzz run sends")
     parser.addoption("--server-command", default=default, help="command line of the model server under test")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the fuzz run was answered."""
+    for kind, counts in FUZZ_COUNTS.items():
+        answers = ", ".join(f"{code}: {count}" for code, count in counts.most_common())
+        terminalreporter.write_line(f"fuzz: {counts.total()} {kind}: {answers}")
 
 
 class Server:
     """A running model server."""
 
-    def __init__(self, command: str, base_path: Path | None, *flags: str, name: str = "line") -> None:
+    def __init__(
+        self,
+        command: str,
+        base_path: Path | None,
+        *flags: str,
+        name: str = "line",
+        ports: tuple[int, int] | None = None,
+    ) -> None:
         # As it is written in a path.
         self.name = urllib.parse.quote(name, safe="")
-        self.grpc_port, self.rest_port = _free_port(), _free_port()
+        self.grpc_port, self.rest_port = ports or (_free_port(), _free_port())
         arguments = [f"--port={self.grpc_port}", f"--rest_api_port={self.rest_port}", *flags]
         if base_path is not None:
             arguments += [f"--model_name={name}", f"--model_base_path={base_path}"]

@@ -16,11 +16,13 @@ import grpc
 import numpy as np
 import pytest
 import requests
+import trustme
 
 from model_api import messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 TIMEOUT_SECONDS = 10
 START_TIMEOUT_SECONDS = 20
@@ -29,8 +31,9 @@ START_TIMEOUT_SECONDS = 20
 class Serving:
     """A stand-in for TensorFlow Serving: the class of a row of four numbers is the largest of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
         self.hangs = threading.Event()
+        self.has_arrived = threading.Event()
         self.batches: list[int] = []
         self._server = grpc.server(ThreadPoolExecutor(8))
         handlers: dict[str, Any] = {
@@ -42,7 +45,10 @@ class Serving:
             ),
         }
         self._server.add_registered_method_handlers("tensorflow.serving.PredictionService", handlers)
-        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        if credentials is None:
+            self.port = self._server.add_insecure_port("127.0.0.1:0")
+        else:
+            self.port = self._server.add_secure_port("127.0.0.1:0", credentials)
         self._server.start()
 
     def stop(self) -> None:
@@ -53,7 +59,8 @@ class Serving:
         """Return numbers as scores."""
         tensor = request.inputs["x"]
         if self.hangs.is_set():
-            while context.is_active():
+            self.has_arrived.set()
+            while context.is_active() and self.hangs.is_set():
                 time.sleep(0.01)
         rows = np.frombuffer(tensor.tensor_content, "<f4").reshape(-1, 4)
         self.batches.append(len(rows))
@@ -88,13 +95,14 @@ def serving() -> Iterator[Serving]:
 class Gateway:
     """The gateway's process."""
 
-    def __init__(self, server_port: int) -> None:
+    def __init__(self, server_port: int, *flags: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        command = [sys.executable, "-m", "model_api", "--host=127.0.0.1", f"--port={self.port}"]
+        where = ["--host=127.0.0.1", f"--port={self.port}", f"--server=127.0.0.1:{server_port}"]
+        command = [sys.executable, "-m", "model_api", *where]
         limits = ["--max-body-bytes=1000", "--request-timeout-seconds=1", "--resolve-seconds=0.2"]
         environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
-        self.process = subprocess.Popen([*command, *limits, f"--server=127.0.0.1:{server_port}"], env=environment)
+        self.process = subprocess.Popen([*command, *limits, *flags], env=environment)
         self.session = requests.Session()
         self._wait()
 
@@ -220,8 +228,33 @@ def test_sigterm_finishes_what_is_under_way(serving: Serving) -> None:
             json={"input": [1, 0, 0, 0]},
             timeout=TIMEOUT_SECONDS,
         )
-        time.sleep(0.3)  # the request is on its way; nothing tells from outside when it has arrived
+        assert serving.has_arrived.wait(TIMEOUT_SECONDS)
+        gateway.process.terminate()
         serving.hangs.clear()
-        code = gateway.stop()
-        assert reply.result().status_code in {200, 504}
-    assert code == 0
+        assert reply.result().status_code == 200
+    assert gateway.stop() == 0
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Iterator[tuple[Serving, list[str]]]:
+    """Yield a stand-in that wants certificates, and the flags to reach it with one."""
+    authority = trustme.CA()
+    server, client = authority.issue_cert("server.example"), authority.issue_cert("api.example")
+    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    client.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
+    client.private_key_pem.write_to_path(tmp_path / "tls.key")
+    pair = (server.private_key_pem.bytes(), server.cert_chain_pems[0].bytes())
+    serving = Serving(grpc.ssl_server_credentials([pair], authority.cert_pem.bytes(), require_client_auth=True))
+    files = {"ca": "ca.crt", "client-certificate": "tls.crt", "client-key": "tls.key"}
+    yield serving, [f"--server-{name}={tmp_path / file}" for name, file in files.items()]
+    serving.stop()
+
+
+@pytest.mark.parametrize(("name", "status"), [("server.example", 200), ("another.example", 503)])
+def test_server_is_reached_by_tls_under_its_own_name_alone(
+    tls: tuple[Serving, list[str]], name: str, status: int
+) -> None:
+    serving, flags = tls
+    gateway = Gateway(serving.port, *flags, f"--server-name={name}")
+    assert gateway.post(json={"input": [1, 0, 0, 0]}).status_code == status
+    assert gateway.stop() == 0

@@ -142,3 +142,53 @@ def test_verification_can_be_turned_off(publish: Callable[..., Path], arguments:
 def test_bad_flag_is_named(arguments: list[str], flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main([*arguments, flag]) == 2
     assert flag.partition("=")[0] in capsys.readouterr().err
+
+
+def test_further_versions_are_linked_beside_the_wanted_one(
+    publish: Callable[..., Path], arguments: list[str], tmp_path: Path
+) -> None:
+    wanted, further = publish(version=5), publish(key="ba9876543210", version=9)
+    assert command.main([*arguments, "--model-version=5", "--further-versions=9"]) == 0
+    home = tmp_path / "models" / "mnist"
+    assert {path.name: path.resolve() for path in home.iterdir() if path.is_symlink()} == {"5": wanted, "9": further}
+    assert (home / "manifest.json").read_bytes() == (wanted / "manifest.json").read_bytes()
+
+
+def test_missing_further_version_is_named(
+    publish: Callable[..., Path], arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(version=5)
+    assert command.main([*arguments, "--model-version=5", "--further-versions=9"]) != 0
+    assert "mnist/<any key>/9 was not published" in capsys.readouterr().err
+
+
+@pytest.fixture
+def tls_arguments(publish: Callable[..., Path], arguments: list[str], tmp_path: Path) -> list[str]:
+    """Return flags for a model that is there and a Secret that is mounted."""
+    publish()
+    (tmp_path / "tls").mkdir()
+    for name in ("tls.key", "tls.crt", "ca.crt"):
+        (tmp_path / "tls" / name).write_text(f"-----BEGIN {name}-----\n")
+    return [*arguments, f"--tls-dir={tmp_path / 'tls'}", f"--ssl-config={tmp_path / 'ssl_config.txt'}"]
+
+
+def test_ssl_config_holds_the_text_of_the_secret(tls_arguments: list[str], tmp_path: Path) -> None:
+    assert command.main([*tls_arguments, "--client-verify=true"]) == 0
+    assert (tmp_path / "ssl_config.txt").read_text().splitlines() == [
+        'server_key: "-----BEGIN tls.key-----\\n"',
+        'server_cert: "-----BEGIN tls.crt-----\\n"',
+        'custom_ca: "-----BEGIN ca.crt-----\\n"',
+        "client_verify: true",
+    ]
+    assert (tmp_path / "ssl_config.txt").stat().st_mode & 0o007 == 0
+
+
+@pytest.mark.parametrize("text", [None, "not a certificate"])
+def test_incomplete_secret_is_told(
+    tls_arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None
+) -> None:
+    path = tmp_path / "tls" / "ca.crt"
+    path.unlink() if text is None else path.write_text(text)
+    assert command.main(tls_arguments) == 2
+    assert "ca.crt of the Secret in server.tls.secretName" in capsys.readouterr().err
+    assert not (tmp_path / "ssl_config.txt").exists()

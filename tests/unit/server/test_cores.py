@@ -103,6 +103,15 @@ def test_last_value_repeats() -> None:
     assert tensors.to_numpy(proto).tolist() == [1, 2, 2, 2]
 
 
+@pytest.mark.parametrize("sizes", [[2**62], [2**16, 2**16], [0, 2**62], [2**31]])
+def test_a_shape_no_message_can_carry_is_refused(sizes: list[int]) -> None:
+    proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=[1])
+    for size in sizes:
+        proto.tensor_shape.dim.add(size=size)
+    with pytest.raises(ServingError, match="is larger than 2147483648 bytes"):
+        tensors.to_numpy(proto)
+
+
 @given(st.binary(max_size=12), st.lists(st.integers(-2, 4), max_size=3), st.sampled_from([1, 3, 7, 23, 99]))
 def test_any_tensor_is_read_or_refused(content: bytes, sizes: list[int], dtype: int) -> None:
     proto = tensor_pb2.TensorProto(dtype=dtype, tensor_content=content)

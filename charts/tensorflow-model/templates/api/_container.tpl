@@ -7,6 +7,24 @@
   value: {{ include "tensorflow-model.fullname" . }}-server-headless:8500
 - name: MODEL_NAME
   value: {{ .Values.model.name | quote }}
+{{- with include "tensorflow-model.model.version" . }}
+- name: MODEL_VERSION
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.server.tls }}
+{{- if .secretName }}
+- name: SERVER_CA
+  value: /server-tls/ca.crt
+- name: SERVER_NAME
+  value: {{ include "tensorflow-model.server.tlsName" $ | quote }}
+{{- if .clientSecretName }}
+- name: SERVER_CLIENT_CERTIFICATE
+  value: /server-tls/tls.crt
+- name: SERVER_CLIENT_KEY
+  value: /server-tls/tls.key
+{{- end }}
+{{- end }}
+{{- end }}
 - name: SIGNATURE_NAME
   value: {{ .Values.model.signature | quote }}
 - name: MANIFEST

@@ -27,6 +27,6 @@ number that is unique among all keys, is pinned. Takes the root context.
 {{/* The pinned version in digits, or "". Takes the root context. */}}
 {{- define "tensorflow-model.model.version" -}}
 {{- with .Values.model.version }}
-{{- . | toString | float64 | int64 }}
+{{- include "tensorflow-model.wholeNumber" . }}
 {{- end }}
 {{- end }}

@@ -5,3 +5,8 @@ a decimal; both must render, and be hashed, like the number they mean. Takes the
 {{- define "tensorflow-model.number" -}}
 {{- . | toString | float64 | toJson }}
 {{- end }}
+
+{{/* A whole number in digits, however a values file or `--set` gave it. Takes the number. */}}
+{{- define "tensorflow-model.wholeNumber" -}}
+{{- . | toString | float64 | int64 }}
+{{- end }}

@@ -26,6 +26,24 @@ copies the manifest only. Takes dict "root" and "manifestOnly".
       value: {{ include "tensorflow-model.number" $values.loader.timeoutSeconds | quote }}
     - name: VERIFY
       value: {{ $values.modelStore.verify.enabled | toString | quote }}
+    {{- if not .manifestOnly }}
+    {{- with $values.server.config.versions }}
+    {{- $versions := list }}
+    {{- range . }}
+    {{- $versions = append $versions (include "tensorflow-model.wholeNumber" .) }}
+    {{- end }}
+    - name: FURTHER_VERSIONS
+      value: {{ $versions | join "," | quote }}
+    {{- end }}
+    {{- if $values.server.tls.secretName }}
+    - name: TLS_DIR
+      value: /tls
+    - name: SSL_CONFIG
+      value: /ssl-config/ssl_config.txt
+    - name: CLIENT_VERIFY
+      value: {{ $values.server.tls.clientVerify | toString | quote }}
+    {{- end }}
+    {{- end }}
   {{- with $values.loader.resources }}
   resources:
     {{- toYaml . | nindent 4 }}
@@ -40,4 +58,11 @@ copies the manifest only. Takes dict "root" and "manifestOnly".
       readOnly: true
     - name: models
       mountPath: /models
+    {{- if and $values.server.tls.secretName (not .manifestOnly) }}
+    - name: tls
+      mountPath: /tls
+      readOnly: true
+    - name: ssl-config
+      mountPath: /ssl-config
+    {{- end }}
 {{- end }}

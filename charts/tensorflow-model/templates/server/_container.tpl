@@ -2,9 +2,25 @@
 {{- define "tensorflow-model.server.args" -}}
 - --port=8500
 - --rest_api_port=8501
+{{- if include "tensorflow-model.server.hasModelConfig" . }}
+- --model_config_file=/etc/tensorflow-serving/model_config.txt
+# Labels are read before versions are loaded.
+- --allow_version_labels_for_unavailable_models=true
+{{- else }}
 - --model_name={{ .Values.model.name }}
 - --model_base_path=/models/{{ .Values.model.name }}
+{{- end }}
 - --file_system_poll_wait_seconds={{ .Values.server.fileSystemPollWaitSeconds | int }}
+{{- if .Values.server.batching.enabled }}
+- --enable_batching=true
+- --batching_parameters_file=/etc/tensorflow-serving/batching_parameters.txt
+{{- end }}
+{{- if .Values.server.monitoring.enabled }}
+- --monitoring_config_file=/etc/tensorflow-serving/monitoring_config.txt
+{{- end }}
+{{- if .Values.server.tls.secretName }}
+- --ssl_config_file=/ssl-config/ssl_config.txt
+{{- end }}
 {{- end }}
 
 {{/* Environment of the model server. Takes nothing. */}}

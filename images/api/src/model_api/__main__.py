@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import uvicorn
 
 from model_api import config as configuration
+from model_api import tls
 from model_api.app import App
 from model_api.gateway import Gateway
 from model_api.servers import Servers, followed
@@ -52,8 +53,8 @@ class Server(uvicorn.Server):
 
 
 async def serve(config: Config) -> None:
-    """Serve until told to stop; requests under way are finished."""
-    async with followed(Servers(config.server), config.resolve_seconds) as servers:
+    """Serve until told to stop; requests under way are finished. Raise OSError when a certificate cannot be read."""
+    async with followed(Servers(config.server, tls.of(config)), config.resolve_seconds) as servers:
         gateway = Gateway(config, servers)
         options = uvicorn.Config(
             App(config, gateway),

@@ -18,6 +18,10 @@ class Config:
     host: str
     port: int
     server: str
+    server_ca: Path | None
+    server_name: str
+    server_client_certificate: Path | None
+    server_client_key: Path | None
     model_name: str
     model_version: int | None
     signature_name: str
@@ -53,6 +57,10 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
         _host_and_port,
         "host:port of TensorFlow Serving's gRPC; every address is used",
     )
+    flag("--server-ca", "", _path, "PEM file of the authority of the server's certificate; empty: no TLS")
+    flag("--server-name", "", str, "name in the server's certificate; empty: the host of --server")
+    flag("--server-client-certificate", "", _path, "PEM file of a certificate to show to the server")
+    flag("--server-client-key", "", _path, "PEM file of that certificate's key")
     flag("--model-name", "mnist", str, "name of the model")
     flag("--model-version", "", _version, "version of the model; empty: the server's newest")
     flag("--signature-name", "serving_default", str, "signature to call")

@@ -19,6 +19,8 @@ from model_api.errors import InputError, TooSlowError, UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from model_api.tls import Tls
+
 LOG = logging.getLogger(__name__)
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
@@ -54,8 +56,9 @@ class Server:
 class Servers:
     """All server pods; `refresh` follows the name as pods come and go."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, tls: Tls | None = None) -> None:
         # For the life of the process.
+        self._tls = tls
         host, _, port = target.rpartition(":")
         self._host = host
         self._port = int(port)
@@ -80,7 +83,7 @@ class Servers:
             return
         for address in addresses - set(self._servers):
             LOG.info("server %s found", address)
-            self._servers[address] = _connect(address)
+            self._servers[address] = _connect(address, self._tls)
         for address in set(self._servers) - addresses:
             LOG.info("server %s is gone", address)
             server = self._servers.pop(address)
@@ -148,8 +151,12 @@ def _target(family: int, address: Any) -> str:
     return f"ipv4:{address[0]}:{address[1]}"
 
 
-def _connect(address: str) -> Server:
-    channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+def _connect(address: str, tls: Tls | None) -> Server:
+    if tls is None:
+        channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+    else:
+        options = (*OPTIONS, ("grpc.ssl_target_name_override", tls.server_name))
+        channel = grpc.aio.secure_channel(address, tls.credentials, options=options)
     return Server(address, channel, channel.unary_unary(PREDICT), channel.unary_unary(METADATA))
 
 

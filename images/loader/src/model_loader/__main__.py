@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from model_loader import config, handover, verification
+from model_loader import config, handover, ssl_config, verification
 from model_loader.errors import LoaderError, NotPublishedError
 from model_loader.store import DirectoryStore
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from model_loader.config import Config
-    from model_loader.store import Store
+    from model_loader.store import Store, Wanted
 
 POLL_SECONDS = 1.0
 TELL_SECONDS = 30.0
@@ -40,34 +40,38 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def load(options: Config, store: Store) -> None:
-    """Wait for the wanted version, verify it and hand it over; raise LoaderError when that cannot be."""
-    folder = wait(options, store)
+    """Wait for the wanted versions, verify them and hand them over; raise LoaderError when that cannot be."""
     target = options.target / options.wanted.name
+    if options.tls_dir is not None:
+        ssl_config.write(options.tls_dir, options.ssl_config, client_verify=options.client_verify)
+        _tell(f"SSLConfig is at {options.ssl_config}")
+    folder = wait(options, options.wanted, store)
     if options.manifest_only:
         verification.read_manifest(folder)
         _tell(f"manifest of {folder} is at {handover.copy_manifest(folder, target)}")
         return
-    if options.verify:
-        start = time.monotonic()
-        count = verification.verify(folder)
-        _tell(f"verified {count} files of {folder} in {time.monotonic() - start:.2f} s")
+    for served in (folder, *(wait(options, further, store) for further in options.further)):
+        if options.verify:
+            start = time.monotonic()
+            count = verification.verify(served)
+            _tell(f"verified {count} files of {served} in {time.monotonic() - start:.2f} s")
+        _tell(f"serving {handover.link_version(served, target)}")
     handover.copy_manifest(folder, target)
-    _tell(f"serving {handover.link_version(folder, target)}")
 
 
-def wait(options: Config, store: Store) -> Path:
-    """Return the wanted version's directory once it is published; raise NotPublishedError after the timeout."""
+def wait(options: Config, wanted: Wanted, store: Store) -> Path:
+    """Return a version's directory once it is published; raise NotPublishedError after the timeout."""
     start = time.monotonic()
     told = start - TELL_SECONDS
-    while (folder := store.find(options.wanted)) is None:
+    while (folder := store.find(wanted)) is None:
         now = time.monotonic()
         if now - start >= options.timeout_seconds:
             raise NotPublishedError(
-                f"{options.wanted} was not published in {options.model_store} within {options.timeout_seconds:g} s: "
+                f"{wanted} was not published in {options.model_store} within {options.timeout_seconds:g} s: "
                 "see why the training Job did not end, or raise loader.timeoutSeconds"
             )
         if now - told >= TELL_SECONDS:
-            place = f"{options.wanted} in {options.model_store}"
+            place = f"{wanted} in {options.model_store}"
             _tell(f"waiting for {place} ({now - start:.0f} s); the training Job publishes it")
             told = now
         time.sleep(POLL_SECONDS)

@@ -20,7 +20,11 @@ class Config:
 
     model_store: Path
     wanted: Wanted
+    further: tuple[Wanted, ...]
     target: Path
+    tls_dir: Path | None
+    ssl_config: Path
+    client_verify: bool
     timeout_seconds: float
     verify: bool
     manifest_only: bool
@@ -50,6 +54,10 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
     flag("--model-name", "mnist", str, "name of the model")
     flag("--model-key", "", str, "digest of the training inputs; empty: any")
     flag("--model-version", "", _version, "version to serve; empty: the newest")
+    flag("--further-versions", "", _versions, "versions to serve beside it, with commas between")
+    flag("--tls-dir", "", _path, "mounted Secret to write the server's SSLConfig from; empty: none")
+    flag("--ssl-config", "/ssl-config/ssl_config.txt", Path, "file to write the SSLConfig to")
+    flag("--client-verify", "false", _boolean, "have clients show a certificate")
     flag("--target", "/models", Path, "directory the verified version appears in")
     flag("--timeout-seconds", "3600", _seconds, "how long to wait for the model")
     flag(
@@ -67,7 +75,11 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
     return Config(
         model_store=options.model_store,
         wanted=Wanted(options.model_name, options.model_key, options.model_version),
+        further=tuple(Wanted(options.model_name, "", version) for version in options.further_versions),
         target=options.target,
+        tls_dir=options.tls_dir,
+        ssl_config=options.ssl_config,
+        client_verify=options.client_verify,
         timeout_seconds=options.timeout_seconds,
         verify=options.verify,
         manifest_only=options.manifest_only,
@@ -81,6 +93,23 @@ def _version(text: str) -> int | None:
     if text.isdecimal() and int(text) > 0:
         return int(text)
     raise argparse.ArgumentTypeError(f"expected a positive whole number or nothing, got {text[:80]!r}")
+
+
+def _versions(text: str) -> tuple[int, ...]:
+    found = [_version(part) for part in text.split(",")] if text else []
+    if None in found:
+        raise argparse.ArgumentTypeError(f"expected whole numbers with commas between, got {text[:80]!r}")
+    return tuple(number for number in found if number is not None)
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in {"true", "false"}:
+        return text.lower() == "true"
+    raise argparse.ArgumentTypeError(f"expected true or false, got {text[:80]!r}")
 
 
 def _seconds(text: str) -> float:

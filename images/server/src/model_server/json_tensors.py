@@ -301,8 +301,8 @@ def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_first_wins, strict=False)
-_CAREFUL_DECODER = json.JSONDecoder(object_pairs_hook=_first_wins, parse_float=_float, parse_int=_int, strict=False)
+_DECODER = json.JSONDecoder(object_pairs_hook=_first_wins)
+_CAREFUL_DECODER = json.JSONDecoder(object_pairs_hook=_first_wins, parse_float=_float, parse_int=_int)
 # What may be beyond a double or 64 bits; looked for because the careful decoder takes twice as long.
 _LARGE_NUMBER = re.compile(r"[eE]\+?[0-9]{3}|[0-9]{19}")
 # A string, which is left alone, or a name.

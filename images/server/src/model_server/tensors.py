@@ -31,6 +31,9 @@ _FIELDS = {
     types_pb2.DT_HALF: "half_val",
     types_pb2.DT_BFLOAT16: "half_val",
 }
+# What a message can carry at most. A few bytes that claim a larger shape, by repeating their last value, are refused.
+MAXIMUM_BYTES = 2**31
+_REFERENCE_BYTES = 8
 _BITS = (types_pb2.DT_HALF, types_pb2.DT_BFLOAT16)
 
 
@@ -46,6 +49,9 @@ def to_numpy(proto: tensor_pb2.TensorProto) -> NDArray[Any]:
     size = math.prod(shape)
     if proto.dtype not in _FIELDS:
         raise invalid_argument(f"tensor parsing error: dtype {proto.dtype} is not supported")
+    # Without the zeros: numpy counts the bytes of a dimension beside an empty one too.
+    if math.prod(filter(None, shape)) > MAXIMUM_BYTES // _item_bytes(proto.dtype):
+        raise invalid_argument(f"tensor parsing error: shape {shape} is larger than {MAXIMUM_BYTES} bytes")
     if proto.dtype == types_pb2.DT_STRING:
         return _fill(np.array([*proto.string_val, None], object)[:-1], size, b"").reshape(shape)
     dtype = np.dtype(tf.dtypes.as_dtype(proto.dtype).as_numpy_dtype)
@@ -86,6 +92,13 @@ def fill(proto: tensor_pb2.TensorProto, array: NDArray[Any], dtype: int, *, as_c
         proto.MergeFromString(b"\x2a" + _varint(len(content)) + content)
     else:
         getattr(proto, name).extend(array.ravel().tolist())
+
+
+def _item_bytes(dtype: int) -> int:
+    if dtype == types_pb2.DT_STRING:
+        return _REFERENCE_BYTES
+    size: int = np.dtype(tf.dtypes.as_dtype(dtype).as_numpy_dtype).itemsize
+    return size
 
 
 def _fill(values: NDArray[Any], size: int, blank: Any) -> NDArray[Any]:
