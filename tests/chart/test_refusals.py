@@ -140,9 +140,21 @@ def told(values: dict[str, Any], helm: str = "helm4") -> list[str]:
             id="sizes-below-the-largest",
         ),
         pytest.param(
-            {"server": {"batching": {"enabled": True, "maxBatchSize": 8, "allowedBatchSizes": [16, 8]}}},
-            "server.batching.allowedBatchSizes has 8 after 16: sort it in ascending order",
+            {"server": {"batching": {"enabled": True, "maxBatchSize": 256, "allowedBatchSizes": [512, 256]}}},
+            "server.batching.allowedBatchSizes has 256 after 512: sort it in ascending order",
             id="sizes-out-of-order",
+        ),
+        pytest.param(
+            {"server": {"batching": {"enabled": True, "maxBatchSize": 127}}, "api": {"maxImagesPerRequest": 1}},
+            "server.batching.maxBatchSize is 127, which would refuse requests of 128 rows (the most of api.batchSize, "
+            "api.maxImagesPerRequest and the model's 128 warm-up rows): make it 128 or more",
+            id="batches-smaller-than-the-warm-up",
+        ),
+        pytest.param(
+            {"server": {"batching": {"enabled": True, "maxBatchSize": 200}}, "api": {"maxImagesPerRequest": 300}},
+            "server.batching.maxBatchSize is 200, which would refuse requests of 300 rows (the most of api.batchSize, "
+            "api.maxImagesPerRequest and the model's 128 warm-up rows): make it 300 or more",
+            id="batches-smaller-than-the-api-sends",
         ),
         pytest.param(
             {"server": {"batching": {"enabled": True, "maxExecutionBatchSize": 8}}},

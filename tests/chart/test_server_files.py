@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.chart.rendering import at, environment, pod_spec, render
+from ci import paths
+from tests.chart.rendering import RefusedError, at, environment, pod_spec, render
 
 if TYPE_CHECKING:
     from tests.chart.rendering import Rendered
 
 BATCHING = {
     "enabled": True,
-    "maxBatchSize": 64,
+    "maxBatchSize": 256,
     "batchTimeoutMicros": 0,
-    "allowedBatchSizes": [8, 64],
+    "allowedBatchSizes": [8, 256],
 }
 TLS = {"secretName": "server-tls"}
 DROP_IN = {"registry": "", "repository": "tensorflow-model-server", "tag": ""}
@@ -48,14 +50,24 @@ def test_monitoring_is_there_unless_it_is_turned_off() -> None:
 def test_batching_parameters_are_messages_around_numbers() -> None:
     text = files({"server": {"batching": BATCHING}})["batching_parameters.txt"]
     assert text.splitlines() == [
-        "max_batch_size { value: 64 }",
+        "max_batch_size { value: 256 }",
         "batch_timeout_micros { value: 0 }",
         "allowed_batch_sizes: 8",
-        "allowed_batch_sizes: 64",
+        "allowed_batch_sizes: 256",
     ]
     flags = arguments(render({"server": {"batching": BATCHING}}))
     assert "--enable_batching=true" in flags
     assert "--batching_parameters_file=/etc/tensorflow-serving/batching_parameters.txt" in flags
+
+
+def test_warm_up_rows_are_the_trainers() -> None:
+    source = (paths.ROOT / "model" / "src" / "trainer" / "export.py").read_text(encoding="utf-8")
+    sizes = re.search(r"^WARMUP_BATCH_SIZES = \(.*, (\d+)\)$", source, re.MULTILINE)
+    assert sizes is not None
+    few = {"batchSize": 1, "maxImagesPerRequest": 1}
+    render({"server": {"batching": {"enabled": True, "maxBatchSize": int(sizes[1])}}, "api": few})
+    with pytest.raises(RefusedError, match=f"the model's {sizes[1]} warm-up rows"):
+        render({"server": {"batching": {"enabled": True, "maxBatchSize": int(sizes[1]) - 1}}, "api": few})
 
 
 def test_versions_and_labels_make_a_model_config() -> None:

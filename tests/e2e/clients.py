@@ -54,13 +54,19 @@ def rest_scores(release: Release, images: NDArray[np.uint8]) -> NDArray[np.float
         return np.array(reply.json()["predictions"])
 
 
-def grpc_scores(release: Release, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return the scores (batch, class) of TensorFlow Serving's gRPC API."""
+def grpc_scores(
+    release: Release, images: NDArray[np.uint8], credentials: grpc.ChannelCredentials | None = None
+) -> NDArray[np.float64]:
+    """Return the scores (batch, class) of TensorFlow Serving's gRPC API, under TLS where credentials are given."""
     request = model.predict_request("mnist", None, "serving_default", SIGNATURE, images.reshape(len(images), -1))
-    with (
-        release.port("server", SERVER_GRPC_PORT) as port,
-        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
-    ):
+    with release.port("server", SERVER_GRPC_PORT) as port, _channel(release, port, credentials) as channel:
         call: Any = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
         response = messages.PredictResponse.FromString(call(request, timeout=TIMEOUT_SECONDS))
         return model.scores_of(response, SIGNATURE, len(images))
+
+
+def _channel(release: Release, port: int, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
+    address = f"127.0.0.1:{port}"
+    if credentials is None:
+        return grpc.insecure_channel(address)
+    return grpc.secure_channel(address, credentials, [("grpc.ssl_target_name_override", release.named("server"))])

@@ -2,6 +2,7 @@
 {{- define "tensorflow-model.validation.server" -}}
 {{- include "tensorflow-model.validation.versions" . }}
 {{- include "tensorflow-model.validation.batching" .Values.server.batching }}
+{{- include "tensorflow-model.validation.requestSize" . }}
 {{- include "tensorflow-model.validation.tls" .Values.server.tls }}
 {{- end }}
 
@@ -66,5 +67,20 @@ server.tls.{{ $key }} is set but server.tls.secretName is empty, so gRPC is plai
 {{- end }}
 {{- else if and .clientVerify (not .clientSecretName) }}
 server.tls.clientVerify is true but the api has no certificate to show: set server.tls.clientSecretName
+{{- end }}
+{{- end }}
+
+{{/*
+The largest requests the server is sent: warm-up records (WARMUP_BATCH_SIZES of model/src/trainer/export.py), without
+which no version comes up, and the api's. Takes the root context.
+*/}}
+{{- define "tensorflow-model.validation.requestSize" -}}
+{{- $batching := .Values.server.batching }}
+{{- if $batching.enabled }}
+{{- $largest := default 1000 $batching.maxBatchSize | int }}
+{{- $sent := max (int .Values.api.batchSize) (int .Values.api.maxImagesPerRequest) 128 | int }}
+{{- if lt $largest $sent }}
+server.batching.maxBatchSize is {{ $largest }}, which would refuse requests of {{ $sent }} rows (the most of api.batchSize, api.maxImagesPerRequest and the model's 128 warm-up rows): make it {{ $sent }} or more
+{{- end }}
 {{- end }}
 {{- end }}
