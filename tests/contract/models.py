@@ -54,6 +54,19 @@ def line(folder: Path, slope: float, name: str = "x") -> Path:
     return folder
 
 
+def bounded(folder: Path) -> Path:
+    """Export a TF2 model y = x / 2 + 2 for x (row,) float32 without a loop: its time is bounded by its size."""
+
+    class Bounded(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])  # type: ignore[untyped-decorator]
+        def line(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"y": 0.5 * x + 2.0}
+
+    model = Bounded()
+    tf.saved_model.save(model, str(folder), {"serving_default": model.line})
+    return folder
+
+
 def examples(folder: Path) -> Path:
     """Export a TF1 model whose signatures take serialized Examples with a float feature x (one value).
 

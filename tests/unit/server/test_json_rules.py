@@ -101,17 +101,19 @@ def test_any_body_is_read_as_the_reference_reads_it(body: str, dtype: int) -> No
         return
     event("read")
     document = json_tensors.parse(body.encode())
-    found, found_rows = json_tensors.read_inputs(document, signature(dtype))
-    assert found_rows == is_rows
-    assert found["x"].dtype == wanted.dtype
-    np.testing.assert_array_equal(found["x"], wanted)
+    for may_hold in {True, json_tensors.may_hold_booleans(body.encode())}:
+        found, found_rows = json_tensors.read_inputs(document, signature(dtype), may_hold_booleans=may_hold)
+        assert found_rows == is_rows
+        assert found["x"].dtype == wanted.dtype
+        np.testing.assert_array_equal(found["x"], wanted)
 
 
 def _expect_refusal(body: str, dtype: int) -> None:
     try:
         document = json_tensors.parse(body.encode())
         json_tensors.signature_name_of(document)
-        found = json_tensors.read_inputs(document, signature(dtype))
+        may_hold = json_tensors.may_hold_booleans(body.encode())
+        found = json_tensors.read_inputs(document, signature(dtype), may_hold_booleans=may_hold)
     except ServingError as error:
         assert error.code is Code.INVALID_ARGUMENT
     else:

@@ -32,9 +32,11 @@ TWO = signature(a=types_pb2.DT_FLOAT, b=types_pb2.DT_INT32)
 
 def read(body: str | bytes, wanted: Any = FLOAT) -> tuple[dict[str, Any], bool]:
     """Read a request body."""
-    document = json_tensors.parse(body if isinstance(body, bytes) else body.encode())
+    raw = body if isinstance(body, bytes) else body.encode()
+    document = json_tensors.parse(raw)
     json_tensors.signature_name_of(document)
-    return json_tensors.read_inputs(document, wanted)
+    may_hold_booleans = json_tensors.may_hold_booleans(raw)
+    return json_tensors.read_inputs(document, wanted, may_hold_booleans=may_hold_booleans)
 
 
 def test_rows_are_stacked_on_a_new_axis() -> None:

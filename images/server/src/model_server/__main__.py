@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _serve(flags: Flags) -> int:
     # TensorFlow takes seconds to import: after everything that can be refused without it.
-    from model_server import startup  # noqa: PLC0415
+    from model_server import memory, startup  # noqa: PLC0415
     from model_server.listeners import GrpcListener, metrics_path  # noqa: PLC0415
     from model_server.predict import Options  # noqa: PLC0415
     from model_server.status import ServingError  # noqa: PLC0415
@@ -75,6 +75,7 @@ def _serve(flags: Flags) -> int:
             LOG.warning("use_alts_credentials has no effect here: connections are plain (see ssl_config_file)")
         page = metrics_path(flags.monitoring_config_file)
         manager = startup.manager(flags)
+        memory.keep_what_is_imported()
         manager.start(startup.models(flags), flags.file_system_poll_wait_seconds)
         if stopped.is_set():
             return 0

@@ -277,6 +277,10 @@ class BatchedModel:
         found = dict(zip(fetch_names, whole, strict=True))
         return [found[name] for name in fetches]
 
+    def is_quick(self, _feeds: Mapping[str, NDArray[Any]]) -> bool:
+        """Return False: a batch waits for others."""
+        return False
+
     def close(self) -> None:
         """Release the model and its queues."""
         with self._adding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import itertools
 import json
 import math
 import re
@@ -18,15 +19,19 @@ from tensorflow.core.framework import types_pb2
 from model_server.status import Code, ServingError, invalid_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from model_server.predict import Output
 
+    TensorOf = Callable[[Any, int], NDArray[Any]]
+
 SHOWN_BYTES = 256
 SAFE_DIGITS = 18
 FLOATS = (types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE)
+# What numpy makes of JSON's numbers.
+NUMBERS = (np.dtype(np.float64), np.dtype(np.int64))
 # The integer range a token may have, by dtype; narrower types wrap.
 INTEGERS: dict[int, tuple[int, int]] = {
     types_pb2.DT_INT8: (-(2**31), 2**31 - 1),
@@ -103,8 +108,16 @@ def signature_name_of(document: Any) -> str:
     return name
 
 
-def read_inputs(document: dict[str, Any], signature: Any) -> tuple[dict[str, NDArray[Any]], bool]:
+def may_hold_booleans(body: bytes) -> bool:
+    """Tell whether a body has the words; without them numbers are told from the rest by numpy alone."""
+    return b"true" in body or b"false" in body
+
+
+def read_inputs(
+    document: dict[str, Any], signature: Any, *, may_hold_booleans: bool = True
+) -> tuple[dict[str, NDArray[Any]], bool]:
     """Return the tensors of a request by alias, and whether it is in row form (`instances`)."""
+    tensor_of = _tensor if may_hold_booleans else _numeric_tensor
     rows, column = "instances" in document, "inputs" in document
     if not rows and not column:
         raise invalid_argument("Missing 'inputs' or 'instances' key")
@@ -114,11 +127,11 @@ def read_inputs(document: dict[str, Any], signature: Any) -> tuple[dict[str, NDA
             "'instances' keys to exist "
         )
     if rows:
-        return _read_rows(document["instances"], signature), True
-    return _read_columns(document["inputs"], signature), False
+        return _read_rows(document["instances"], signature, tensor_of), True
+    return _read_columns(document["inputs"], signature, tensor_of), False
 
 
-def _read_rows(instances: Any, signature: Any) -> dict[str, NDArray[Any]]:
+def _read_rows(instances: Any, signature: Any, tensor_of: TensorOf) -> dict[str, NDArray[Any]]:
     if not isinstance(instances, list):
         raise invalid_argument(f"JSON Value: {shown(instances)} Expecting 'instances' to be an list/array")
     if not instances:
@@ -134,7 +147,7 @@ def _read_rows(instances: Any, signature: Any) -> dict[str, NDArray[Any]]:
         for index, item in enumerate(instances):
             if isinstance(item, dict) and not is_base64(item):
                 raise invalid_argument(f"Expecting value/list but got object at item {index} of input list")
-        return {aliases[0]: _rows_tensor(instances, signature.inputs[aliases[0]].dtype, "")}
+        return {aliases[0]: _rows_tensor(instances, signature.inputs[aliases[0]].dtype, "", tensor_of)}
     for index, item in enumerate(instances):
         if not isinstance(item, dict):
             raise invalid_argument(f"Expecting object but got list at item {index} of input list")
@@ -144,17 +157,17 @@ def _read_rows(instances: Any, signature: Any) -> dict[str, NDArray[Any]]:
                 f"keys must be equal to: {','.join(aliases)}"
             )
     return {
-        alias: _rows_tensor([item[alias] for item in instances], signature.inputs[alias].dtype, alias)
+        alias: _rows_tensor([item[alias] for item in instances], signature.inputs[alias].dtype, alias, tensor_of)
         for alias in aliases
     }
 
 
-def _rows_tensor(items: list[Any], dtype: int, alias: str) -> NDArray[Any]:
+def _rows_tensor(items: list[Any], dtype: int, alias: str, tensor_of: TensorOf) -> NDArray[Any]:
     """Return items stacked on a new first axis; an error names the item."""
     key = f" key: {alias} " if alias else " "
     shape: tuple[int, ...] | None = None
     try:
-        return _tensor(items, dtype)
+        return tensor_of(items, dtype)
     except ServingError:
         # Slow and obvious, to say which item it is.
         for index, item in enumerate(items):
@@ -181,27 +194,66 @@ def _shape_problem(wanted: tuple[int, ...], found: tuple[int, ...]) -> str:
     return "Expecting shape {} but got: {}".format(*listed)
 
 
-def _read_columns(inputs: Any, signature: Any) -> dict[str, NDArray[Any]]:
+def _read_columns(inputs: Any, signature: Any, tensor_of: TensorOf) -> dict[str, NDArray[Any]]:
     aliases = sorted(signature.inputs)
     if isinstance(inputs, dict) and not (len(aliases) == 1 and is_base64(inputs)):
         for alias in aliases:
             if alias not in inputs:
                 raise invalid_argument(f"Missing named input: {alias} in 'inputs' object.")
-        return {alias: _tensor(inputs[alias], signature.inputs[alias].dtype) for alias in aliases}
+        return {alias: tensor_of(inputs[alias], signature.inputs[alias].dtype) for alias in aliases}
     if len(aliases) != 1:
         raise invalid_argument(
             "inputs is a plain value/list, but expecting an object as multiple input tensors required as per "
             "tensorinfo_map"
         )
-    return {aliases[0]: _tensor(inputs, signature.inputs[aliases[0]].dtype)}
+    return {aliases[0]: tensor_of(inputs, signature.inputs[aliases[0]].dtype)}
+
+
+def _numeric_tensor(value: Any, dtype: int) -> NDArray[Any]:
+    """Return what _tensor does, in a third of its time for numbers; there must be no booleans, which numpy counts."""
+    try:
+        array = np.array(value)
+    except ValueError:
+        return _tensor(value, dtype)
+    is_number = array.dtype in NUMBERS
+    if is_number and dtype in FLOATS:
+        # By way of a double, as upstream's parser has it.
+        with np.errstate(over="ignore"):
+            return array.astype(np.float64, copy=False).astype(_numpy(dtype), copy=False)
+    if array.dtype == np.int64 and dtype in INTEGERS:
+        low, high = INTEGERS[dtype]
+        if low <= array.min(initial=high) and array.max(initial=low) <= high:
+            return array.astype(_numpy(dtype), copy=False)
+    return _tensor(value, dtype)
 
 
 def _tensor(value: Any, dtype: int) -> NDArray[Any]:
     """Return nested lists of values as a tensor of a dtype (types.proto); raise INVALID_ARGUMENT otherwise."""
+    shape, flat = _even(value) or _uneven(value)
+    return _convert(flat, dtype).reshape(shape)
+
+
+def _even(value: Any) -> tuple[tuple[int, ...], list[Any]] | None:
+    """Return shape and scalars of lists that are all alike, level by level; None where they are not."""
+    shape: list[int] = []
+    level = [value]
+    while True:
+        kinds = set(map(type, level))
+        if list not in kinds:
+            return tuple(shape), level
+        sizes = set(map(len, level)) if len(kinds) == 1 else set()
+        if len(sizes) != 1 or sizes == {0}:
+            return None
+        shape += sizes
+        level = level[0] if len(level) == 1 else list(itertools.chain.from_iterable(level))
+
+
+def _uneven(value: Any) -> tuple[tuple[int, ...], list[Any]]:
+    """Return shape and scalars as the first of each level has them; raise INVALID_ARGUMENT for what is otherwise."""
     shape = _shape(value)
     flat: list[Any] = []
     _flatten(value, shape, 0, flat)
-    return _convert(flat, dtype).reshape(shape)
+    return shape, flat
 
 
 def _shape(value: Any) -> tuple[int, ...]:
@@ -229,9 +281,6 @@ def _flatten(value: Any, shape: tuple[int, ...], level: int, flat: list[Any]) ->
         raise invalid_argument(
             f"Encountered list at unexpected size: {len(value)} at level: {level} expected size: {shape[level]}"
         )
-    if level == len(shape) - 1 and list not in set(map(type, value)):
-        flat.extend(value)
-        return
     for item in value:
         _flatten(item, shape, level + 1, flat)
 
@@ -241,14 +290,14 @@ def _convert(flat: list[Any], dtype: int) -> NDArray[Any]:
     if dtype in FLOATS:
         _refuse_others(flat, kinds, {int, float}, dtype)
         with np.errstate(over="ignore"):
-            return np.array(list(map(float, flat)) if int in kinds else flat, np.float64).astype(_numpy(dtype))
+            return np.fromiter(flat, np.float64, len(flat)).astype(_numpy(dtype))
     if dtype in INTEGERS:
         _refuse_others(flat, kinds, {int}, dtype)
         low, high = INTEGERS[dtype]
         if flat and not low <= min(flat) <= max(flat) <= high:
             raise _not_of_type(next(value for value in flat if not low <= value <= high), dtype)
         wide = np.uint64 if low == 0 else np.int64
-        return np.array(flat, wide).astype(_numpy(dtype))
+        return np.fromiter(flat, wide, len(flat)).astype(_numpy(dtype))
     if dtype == types_pb2.DT_BOOL:
         _refuse_others(flat, kinds, {bool}, dtype)
         return np.array(flat, np.bool_)
@@ -407,8 +456,7 @@ def float_texts(values: NDArray[Any]) -> list[str]:
     """
     numbers = values.tolist()
     texts = list(map("%.6g".__mod__, numbers))
-    with np.errstate(over="ignore"):
-        is_same = np.array(list(map(float, texts)), values.dtype) == values
+    is_same = np.fromiter(map(float, texts), np.float64, len(texts)).astype(values.dtype, copy=False) == values
     longer = "%.9g" if values.dtype == np.float32 else "%.17g"
     for index in np.flatnonzero(~is_same).tolist():
         texts[index] = longer % numbers[index]

@@ -61,6 +61,10 @@ class LiteModel:
         finally:
             self._interpreters.put(interpreter)
 
+    def is_quick(self, _feeds: Mapping[str, NDArray[Any]]) -> bool:
+        """Return False: an interpreter may be busy."""
+        return False
+
     def close(self) -> None:
         """Let go of the interpreters."""
         while not self._interpreters.empty():

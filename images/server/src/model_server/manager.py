@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_server import versions
+from model_server import memory, versions
 from model_server.status import Code, ServingError, invalid_argument
 
 if TYPE_CHECKING:
@@ -366,6 +366,8 @@ class Manager:
             loaded, version.model = version.model, None
         if loaded is not None:
             loaded.close()
+            del loaded
+            memory.give_back()
         self._set(version, State.END)
         LOG.info("Done unloading servable version {name: %s version: %d}", model.config.name, version.number)
 

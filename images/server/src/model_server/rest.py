@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import json
 import logging
 import re
@@ -37,6 +39,8 @@ MODEL_PATH = re.compile(
 ORIGIN = re.compile(rb"https?://")
 INT64_MAXIMUM = 2**63 - 1
 INFLATED_BYTES = 100 << 20
+# What is parsed in a millisecond.
+SMALL_BODY_BYTES = 32 << 10
 NOT_FOUND_PAGE = b"<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n"
 CORS_HEADERS = (
     (b"access-control-allow-origin", b"*"),
@@ -73,8 +77,16 @@ class Settings:
     metrics_path: str | None
 
 
+class _MayTakeLongError(Exception):
+    """A request that is not known to be answered within milliseconds; it belongs on a thread of its own."""
+
+
 class App:
-    """The ASGI application; requests run on an executor's threads, for the graph releases the interpreter's lock."""
+    """The ASGI application.
+
+    Small requests that are known to be quick are answered on the event loop: to hand one to a thread and back takes
+    longer. All others run on an executor's threads, for the graph releases the interpreter's lock.
+    """
 
     def __init__(self, manager: Manager, executor: Executor, settings: Settings, options: Options) -> None:
         # For the life of the process.
@@ -113,19 +125,25 @@ class App:
             return Reply(200 if ORIGIN.search(headers.get(b"origin", b"")) else 400, b"", headers=self._cors)
         if b"gzip" in headers.get(b"content-encoding", b""):
             body = _inflate(body)
-        work = asyncio.get_running_loop().run_in_executor(self._executor, self._answer, method, target, body)
-        return await work
+        if len(body) <= SMALL_BODY_BYTES:
+            with contextlib.suppress(_MayTakeLongError):
+                return self._answer(method, target, body, may_take_long=False)
+        answer = functools.partial(self._answer, may_take_long=True)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, answer, method, target, body)
 
-    def _answer(self, method: str, target: str, body: bytes) -> Reply:
-        """Answer on a thread of the executor; count the request and its time."""
+    def _answer(self, method: str, target: str, body: bytes, *, may_take_long: bool) -> Reply:
+        """Answer, and count the request and its time; one that may take long and must not raises _MayTakeLongError."""
         start = time.perf_counter_ns()
-        model, api, code = "", "", Code.OK
+        model, api, code, counted = "", "", Code.OK, True
         try:
             request = parse_path(method, target)
             if request is None:
                 return Reply(400, b"", headers=self._cors)
             model, api = request.model, request.action if request.action in {"predict", "classify", "regress"} else ""
-            return Reply(200, self._content(request, body), headers=self._cors)
+            return Reply(200, self._content(request, body, may_take_long=may_take_long), headers=self._cors)
+        except _MayTakeLongError:
+            counted = False
+            raise
         except ServingError as error:
             code = error.code
             return Reply(code.http, _error(error.message), headers=self._cors)
@@ -134,18 +152,21 @@ class App:
             code = Code.INTERNAL
             return Reply(500, _error(str(error)), headers=self._cors)
         finally:
-            metrics.REQUEST_COUNT.add(model, code.name)
-            if code is Code.OK:
+            if counted:
+                metrics.REQUEST_COUNT.add(model, code.name)
+            if counted and code is Code.OK:
                 metrics.REQUEST_LATENCY.observe((time.perf_counter_ns() - start) / 1000, model, api, "REST")
 
-    def _content(self, request: Request, body: bytes) -> bytes:
+    def _content(self, request: Request, body: bytes, *, may_take_long: bool) -> bytes:
+        if not may_take_long and request.action in {"metadata", "classify", "regress"}:
+            raise _MayTakeLongError
         match request.action:
             case "status":
                 return self._status(request)
             case "metadata":
                 return self._metadata(request)
             case "predict":
-                text = self._predict(request, body)
+                text = self._predict(request, body, may_take_long=may_take_long)
             case _:
                 text = self._examples(request, body)
         return text.encode("utf-8", "surrogateescape")
@@ -179,7 +200,7 @@ class App:
         }
         return json.dumps(content, indent=1).encode() + b"\n"
 
-    def _predict(self, request: Request, body: bytes) -> str:
+    def _predict(self, request: Request, body: bytes, *, may_take_long: bool) -> str:
         document = json_tensors.parse(body)
         signature_name = json_tensors.signature_name_of(document)
         with self._manager.hold(request.model, request.choice) as version:
@@ -190,7 +211,11 @@ class App:
             signature = predict.signature_of(model, name, check_method=self._options.check_method)
             if not signature.inputs:
                 raise invalid_argument(f"Failed to get input map for signature: {signature_name or 'DEFAULT'}")
-            inputs, is_rows = json_tensors.read_inputs(document, signature)
+            inputs, is_rows = json_tensors.read_inputs(
+                document, signature, may_hold_booleans=json_tensors.may_hold_booleans(body)
+            )
+            if not (may_take_long or model.is_quick(inputs)):
+                raise _MayTakeLongError
             run = predict.timed(model, request.model, "Predict", self._settings.timeout_ms)
             outputs = predict.outputs_of(signature, inputs, run)
         return json_tensors.write_rows(outputs) if is_rows else json_tensors.write_columns(outputs)

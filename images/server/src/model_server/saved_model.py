@@ -5,7 +5,7 @@ The TF1 loader runs every SavedModel upstream runs, TF1 and TF2 exports alike; t
 
 from __future__ import annotations
 
-import threading
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,12 +18,20 @@ from model_server import metrics
 from model_server.status import Code, ServingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
 MICROSECONDS = 1_000_000
+QUICK_SECONDS = 0.005
+# A deadline nearer than this is always the session's to watch.
+NEAR_DEADLINE_MS = 50
+IN_CALLERS_THREAD = config_pb2.RunOptions(inter_op_thread_pool=-1).SerializeToString()
+# Operations whose time does not follow from the size of what they are fed: loops, and waiting for somebody else.
+UNBOUNDED = re.compile(
+    r"(Stateless)?While|For|(Ref)?Enter|\w*Dequeue\w*|\w*IteratorGetNext\w*|Batch|BatchFunction|Unbatch|\w*PyFunc\w*"
+)
 
 
 class Runner(Protocol):
@@ -40,31 +48,33 @@ class Runner(Protocol):
         `timeout_ms` bounds the run (DEADLINE_EXCEEDED); the interpreter's lock is released while it runs.
         """
 
+    def is_quick(self, feeds: Mapping[str, NDArray[Any]]) -> bool:
+        """Tell whether a run on these is known to be over within milliseconds, waiting for nobody."""
+
     def close(self) -> None:
         """Release what it holds; memory is reused by the next one."""
 
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """TensorFlow's session configuration, the tags of the MetaGraph to load, and the time most runs are given.
-
-    One compiled call is kept for that time; any other is told to the session run by run, which takes longer.
-    """
+    """TensorFlow's session configuration, and the tags of the MetaGraph to load."""
 
     config: Any = field(default_factory=config_pb2.ConfigProto)
     tags: tuple[str, ...] = ("serve",)
-    usual_timeout_ms: int | None = None
 
 
 class SavedModel:
-    """One version of a model in a TensorFlow session."""
+    """One version of a model in a TensorFlow session.
+
+    A run that is known to be quick stays in its caller's thread: to hand a small graph to the session's threads takes
+    longer than to run it. Any other runs on those threads, where its deadline ends it.
+    """
 
     def __init__(self, path: Path, options: SessionOptions) -> None:
         # For the life of the version.
         self.path = path
         self._graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=self._graph, config=options.config)
-        self._usual_timeout_ms = options.usual_timeout_ms
         start = time.monotonic()
         try:
             meta_graph = _load(self._session, path, options.tags)
@@ -75,56 +85,50 @@ class SavedModel:
         metrics.LOAD_ATTEMPT_COUNT.add(str(path), "success")
         metrics.LOAD_LATENCY.add(str(path), by=int((time.monotonic() - start) * MICROSECONDS))
         self.signatures: Mapping[str, Any] = dict(meta_graph.signature_def)
-        # As requests come: one compiled call for each set of feeds and fetches.
-        self._calls: dict[Any, Callable[..., Any]] = {}
-        self._compiling = threading.Lock()
+        self._is_bounded = not any(map(UNBOUNDED.fullmatch, _operations(meta_graph.graph_def)))
+        # As requests come: the most bytes that were fed to a run that was quick.
+        self._quick_bytes = -1
+        self._tensors: dict[str, Any] = {}
 
     def run(
         self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str], timeout_ms: int | None = None
     ) -> list[NDArray[Any]]:
         """Run the graph; see Runner."""
+        is_far = timeout_ms is None or timeout_ms >= NEAR_DEADLINE_MS
+        options = IN_CALLERS_THREAD if is_far and self.is_quick(feeds) else _within(timeout_ms)
         start = time.perf_counter_ns()
         try:
-            if timeout_ms is None or timeout_ms == self._usual_timeout_ms:
-                return list(self._call(tuple(feeds), tuple(fetches), timeout_ms)(*feeds.values()))
-            return self._run_within(feeds, fetches, timeout_ms)
+            values = self._run(feeds, fetches, options)
         except tf.errors.OpError as error:
             raise ServingError(Code(error.error_code), error.message) from error
         except (TypeError, ValueError, KeyError) as error:
             raise ServingError(Code.INVALID_ARGUMENT, str(error)) from error
+        else:
+            self._learn(_bytes(feeds), time.perf_counter_ns() - start)
+            return values
         finally:
             metrics.GRAPH_RUNS.add()
             metrics.SESSION_RUNS.add()
             metrics.GRAPH_RUN_TIME.add(by=(time.perf_counter_ns() - start) // 1000)
 
+    def is_quick(self, feeds: Mapping[str, NDArray[Any]]) -> bool:
+        """Tell whether a run on as much was quick before; see Runner."""
+        return _bytes(feeds) <= self._quick_bytes
+
     def close(self) -> None:
         """Release the session; memory is reused by the next one."""
-        self._calls.clear()
+        self._tensors.clear()
         self._session.close()
 
-    def _call(self, feeds: tuple[str, ...], fetches: tuple[str, ...], timeout_ms: int | None) -> Callable[..., Any]:
-        key = (feeds, fetches, timeout_ms)
-        call = self._calls.get(key)
-        if call is None:
-            with self._compiling:
-                options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
-                options.run_options.timeout_in_ms = timeout_ms or 0
-                call = self._session._make_callable_from_options(options)  # noqa: SLF001 - see the module's words
-                self._calls[key] = call
-        return call
-
-    def _run_within(
-        self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str], timeout_ms: int
-    ) -> list[NDArray[Any]]:
-        options = config_pb2.RunOptions(timeout_in_ms=max(1, timeout_ms))
-        buffer = pywrap_tf_session.TF_NewBufferFromString(options.SerializeToString())
+    def _run(self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str], options: bytes) -> list[NDArray[Any]]:
+        buffer = pywrap_tf_session.TF_NewBufferFromString(options)
         try:
             return list(
                 pywrap_tf_session.TF_SessionRun_wrapper(
-                    self._session._session,  # noqa: SLF001
+                    self._session._session,  # noqa: SLF001 - see the import's words
                     buffer,
-                    {self._output(name): value for name, value in feeds.items()},
-                    [self._output(name) for name in fetches],
+                    {self._tensor(name): value for name, value in feeds.items()},
+                    [self._tensor(name) for name in fetches],
                     [],
                     None,
                 )
@@ -132,8 +136,30 @@ class SavedModel:
         finally:
             pywrap_tf_session.TF_DeleteBuffer(buffer)
 
-    def _output(self, name: str) -> Any:
-        return self._graph.get_tensor_by_name(name)._as_tf_output()  # noqa: SLF001
+    def _tensor(self, name: str) -> Any:
+        tensor = self._tensors.get(name)
+        if tensor is None:
+            tensor = self._graph.get_tensor_by_name(name)._as_tf_output()  # noqa: SLF001
+            self._tensors[name] = tensor
+        return tensor
+
+    def _learn(self, size: int, nanoseconds: int) -> None:
+        """Remember what a run took; threads may overwrite each other, which the next run mends."""
+        if nanoseconds > QUICK_SECONDS * 1e9:
+            self._quick_bytes = min(self._quick_bytes, size - 1)
+        elif self._is_bounded and size > self._quick_bytes:
+            self._quick_bytes = size
+
+
+def _within(timeout_ms: int | None) -> bytes:
+    options: bytes = config_pb2.RunOptions(
+        timeout_in_ms=0 if timeout_ms is None else max(1, timeout_ms)
+    ).SerializeToString()
+    return options
+
+
+def _bytes(feeds: Mapping[str, NDArray[Any]]) -> int:
+    return sum(value.nbytes for value in feeds.values())
 
 
 def _load(session: tf.compat.v1.Session, path: Path, tags: tuple[str, ...]) -> Any:
@@ -153,6 +179,12 @@ def _load(session: tf.compat.v1.Session, path: Path, tags: tuple[str, ...]) -> A
         raise ServingError(Code(error.error_code), error.message) from error
     except (OSError, ValueError, KeyError) as error:
         raise ServingError(Code.DATA_LOSS, f"Can't parse {path}: {error}") from error
+
+
+def _operations(graph: Any) -> set[str]:
+    """Return the kinds of operations in a GraphDef and its functions."""
+    functions = (function.node_def for function in graph.library.function)
+    return {node.op for nodes in (graph.node, *functions) for node in nodes}
 
 
 def _check(path: Path) -> None:

@@ -71,7 +71,7 @@ def rest_timeout_ms(flags: Flags) -> int | None:
 
 def _load(flags: Flags) -> Callable[[Path], Runner]:
     """Return how a version directory becomes a warm model."""
-    options = SessionOptions(_session_config(flags), tuple(flags.saved_model_tags.split(",")), rest_timeout_ms(flags))
+    options = SessionOptions(_session_config(flags), tuple(flags.saved_model_tags.split(",")))
     batched = _batched(flags)
     interpreters = flags.num_tflite_pools or cpus.usable()
 

@@ -31,9 +31,12 @@ _FIELDS = {
     types_pb2.DT_HALF: "half_val",
     types_pb2.DT_BFLOAT16: "half_val",
 }
+_DTYPES = {
+    number: np.dtype(object if number == types_pb2.DT_STRING else tf.dtypes.as_dtype(number).as_numpy_dtype)
+    for number in _FIELDS
+}
 # What a message can carry at most. A few bytes that claim a larger shape, by repeating their last value, are refused.
 MAXIMUM_BYTES = 2**31
-_REFERENCE_BYTES = 8
 _BITS = (types_pb2.DT_HALF, types_pb2.DT_BFLOAT16)
 
 
@@ -44,17 +47,17 @@ def to_numpy(proto: tensor_pb2.TensorProto) -> NDArray[Any]:
     (INVALID_ARGUMENT) when the values do not fit the shape.
     """
     shape = tuple(dimension.size for dimension in proto.tensor_shape.dim)
-    if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
+    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise invalid_argument(f"tensor parsing error: shape {shape} is not fully defined")
     size = math.prod(shape)
-    if proto.dtype not in _FIELDS:
+    dtype = _DTYPES.get(proto.dtype)
+    if dtype is None:
         raise invalid_argument(f"tensor parsing error: dtype {proto.dtype} is not supported")
     # Without the zeros: numpy counts the bytes of a dimension beside an empty one too.
-    if math.prod(filter(None, shape)) > MAXIMUM_BYTES // _item_bytes(proto.dtype):
+    if math.prod(filter(None, shape)) > MAXIMUM_BYTES // dtype.itemsize:
         raise invalid_argument(f"tensor parsing error: shape {shape} is larger than {MAXIMUM_BYTES} bytes")
     if proto.dtype == types_pb2.DT_STRING:
         return _fill(np.array([*proto.string_val, None], object)[:-1], size, b"").reshape(shape)
-    dtype = np.dtype(tf.dtypes.as_dtype(proto.dtype).as_numpy_dtype)
     if proto.tensor_content:
         if len(proto.tensor_content) != size * dtype.itemsize:
             raise invalid_argument(
@@ -92,13 +95,6 @@ def fill(proto: tensor_pb2.TensorProto, array: NDArray[Any], dtype: int, *, as_c
         proto.MergeFromString(b"\x2a" + _varint(len(content)) + content)
     else:
         getattr(proto, name).extend(array.ravel().tolist())
-
-
-def _item_bytes(dtype: int) -> int:
-    if dtype == types_pb2.DT_STRING:
-        return _REFERENCE_BYTES
-    size: int = np.dtype(tf.dtypes.as_dtype(dtype).as_numpy_dtype).itemsize
-    return size
 
 
 def _fill(values: NDArray[Any], size: int, blank: Any) -> NDArray[Any]:
