@@ -1,26 +1,77 @@
-"""Run a command, then repeat the closing line of every pytest run in it, so that a log ends with its results."""
+"""Run a command, then sum up every pytest run in it, so that a log ends as a log of pytest ends."""
 
 from __future__ import annotations
 
+import datetime
+import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-# tests/conftest.py appends one line to the file named here when a pytest run ends.
-VARIABLE = "PYTEST_CLOSING_LINES"
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+# tests/conftest.py appends one Suite, as a line of JSON, to the file named here when a pytest run ends.
+VARIABLE = "PYTEST_SUITES"
+# In pytest's order.
+OUTCOMES = ("failed", "passed", "skipped", "xfailed", "xpassed", "error")
+WIDTH = 80
+SECONDS_IN_A_MINUTE = 60
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One pytest run: its nox session, tests by outcome, seconds, and the ids of the tests that failed."""
+
+    name: str
+    counts: Mapping[str, int]
+    seconds: float
+    failures: Sequence[str]
 
 
 def main(command: list[str]) -> int:
-    """Run the command with the variable set; return its exit code after printing the collected lines."""
+    """Run the command with the variable set; return its exit code after printing the summary."""
     with tempfile.TemporaryDirectory() as folder:
-        lines = Path(folder) / "lines"
+        lines = Path(folder) / "suites"
         code = subprocess.run(command, env={**os.environ, VARIABLE: str(lines)}, check=False).returncode
         if lines.exists():
+            suites = [Suite(**json.loads(line)) for line in lines.read_text(encoding="utf-8").splitlines()]
             sys.stdout.flush()
-            print(lines.read_text(encoding="utf-8"), end="", flush=True)
+            print(*summary(suites, code), sep="\n", flush=True)
     return code
+
+
+def summary(suites: Sequence[Suite], code: int) -> Iterator[str]:
+    """Yield the failed tests, a line for each suite, and a closing line of the whole in pytest's own words.
+
+    A command that failed though no test did has an error more: a closing line must not look better than the exit code.
+    """
+    total: Counter[str] = Counter()
+    for suite in suites:
+        total.update(suite.counts)
+        yield from (f"FAILED {failure}" for failure in suite.failures)
+    for suite in suites:
+        yield f"{suite.name}: {_told(suite.counts, suite.seconds)}"
+    if code and not total["failed"] + total["error"]:
+        total["error"] += 1
+        yield f"exit code {code}, though no test failed: a session above says why"
+    yield f" {_told(total, sum(suite.seconds for suite in suites))} ".center(WIDTH, "=")
+
+
+def _told(counts: Mapping[str, int], seconds: float) -> str:
+    """Return `2 failed, 35 passed in 361.20s (0:06:01)`, as pytest writes it."""
+    outcomes = ", ".join(
+        f"{counts[name]} {name}{'s' if name == 'error' and counts[name] > 1 else ''}"
+        for name in OUTCOMES
+        if counts.get(name)
+    )
+    clock = f" ({datetime.timedelta(seconds=int(seconds))})" if seconds >= SECONDS_IN_A_MINUTE else ""
+    return f"{outcomes or 'no tests ran'} in {seconds:.2f}s{clock}"
 
 
 if __name__ == "__main__":

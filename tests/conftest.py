@@ -1,24 +1,33 @@
-"""What every suite shares: its closing line is repeated at the end of a whole run (see ci/summary.py)."""
+"""What every suite shares: its results are summed up at the end of a whole run (see ci/summary.py)."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ci import summary
 
 if TYPE_CHECKING:
     import pytest
 
-COUNTED = ("failed", "error", "passed", "skipped", "xfailed", "xpassed")
+STARTED = time.monotonic()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Append `=== 12 passed, 1 skipped (unit) ===` to the file that collects closing lines, if there is one."""
-    collected = os.environ.get("PYTEST_CLOSING_LINES")
+    """Append the results of this run to the file that collects them, if there is one."""
+    collected = os.environ.get(summary.VARIABLE)
     if not collected:
         return
-    counts = {name: len(terminalreporter.stats.get(name, ())) for name in COUNTED}
-    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "no tests ran"
-    suite = os.environ.get("NOX_CURRENT_SESSION", "pytest")
+    stats = terminalreporter.stats
+    suite = summary.Suite(
+        name=os.environ.get("NOX_CURRENT_SESSION", "pytest"),
+        counts={name: len(stats.get(name, ())) for name in summary.OUTCOMES},
+        seconds=time.monotonic() - STARTED,
+        failures=[report.nodeid for outcome in ("failed", "error") for report in stats.get(outcome, ())],
+    )
     with Path(collected).open("a", encoding="utf-8") as lines:
-        lines.write(f"=== {suite}: {told} ===\n")
+        lines.write(json.dumps(dataclasses.asdict(suite)) + "\n")
