@@ -92,8 +92,16 @@ def test_wrong_answer_fails(default: Rendered) -> None:
     assert "expected the prediction 7" in done.stderr
 
 
-def test_any_class_passes_for_a_model_of_something_else() -> None:
+def test_each_data_set_has_its_own_image_and_class() -> None:
     rendered = render({"training": {"dataset": {"name": "fashion-mnist"}}})
+    with listening(Api([(200, {"prediction": "Ankle boot", "probability": "0.9"})])) as url:
+        assert run(rendered, url).returncode == 0
+    with listening(Api([SEVEN])) as url:
+        assert "expected the prediction Ankle boot" in run(rendered, url).stderr
+
+
+def test_any_class_passes_where_the_model_is_not_known() -> None:
+    rendered = render({"training": {"enabled": False}})
     with listening(Api([(200, {"prediction": "3", "probability": "0.5"})])) as url:
         assert run(rendered, url).returncode == 0
 

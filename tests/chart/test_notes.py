@@ -43,10 +43,21 @@ def test_commands_name_this_release_and_what_it_has(case: str) -> None:
         assert words[0] == "curl" or words[1:3] == ["--namespace", NAMESPACE], words
 
 
-def test_notes_send_a_real_digit() -> None:
-    bodies = [words[words.index("--data") + 1] for words in commands(notes("{}")) if "--data" in words]
-    digit: Any = json.loads((paths.CHART / "files" / "digit.json").read_text(encoding="utf-8"))
-    assert [json.loads(body) for body in bodies] == [digit]
+@pytest.mark.parametrize(("dataset", "label"), [("mnist", "7"), ("fashion-mnist", "Ankle boot")])
+def test_notes_send_a_real_test_image_and_tell_its_class(dataset: str, label: str) -> None:
+    text = notes(yaml.safe_dump({"training": {"dataset": {"name": dataset}}}))
+    example: Any = json.loads((paths.CHART / "files" / "examples" / f"{dataset}.json").read_text(encoding="utf-8"))
+    assert [json.loads(words[words.index("--data") + 1]) for words in commands(text) if "--data" in words] == [
+        example["request"]
+    ]
+    assert f'the answer should be "{label}"' in text
+
+
+@pytest.mark.parametrize("values", [{"training": {"enabled": False}}, {"model": {"version": 3}}])
+def test_notes_promise_no_class_of_an_unknown_model(values: Any) -> None:
+    text = notes(yaml.safe_dump(values))
+    assert "see that a class is answered" in text
+    assert "should be" not in text
 
 
 def test_notes_are_tidy() -> None:

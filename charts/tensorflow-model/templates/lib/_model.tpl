@@ -30,3 +30,17 @@ number that is unique among all keys, is pinned. Takes the root context.
 {{- include "tensorflow-model.wholeNumber" . }}
 {{- end }}
 {{- end }}
+
+{{/*
+A real test image, as JSON: `request`, the body that /predict takes, and `label`, what the model should answer; "" where
+it is not known what the model was trained on. Takes the root context.
+*/}}
+{{- define "tensorflow-model.model.example" -}}
+{{- $isKnown := include "tensorflow-model.model.servedKey" . }}
+{{- $dataset := ternary .Values.training.dataset.name "mnist" (ne $isKnown "") }}
+{{- $example := .Files.Get (printf "files/examples/%s.json" $dataset) | fromJson }}
+{{- if not $isKnown }}
+  {{- $_ := set $example "label" "" }}
+{{- end }}
+{{- $example | toJson }}
+{{- end }}
