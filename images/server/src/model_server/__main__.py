@@ -13,7 +13,7 @@ from model_server import flags as command_line
 from model_server.flags import FlagError, Flags
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from model_server.listeners import RestListener
     from model_server.manager import Manager
@@ -24,6 +24,7 @@ USAGE_ERROR = 255
 # Requests under way get this long after SIGTERM; a pod's grace period should be longer.
 DRAIN_SECONDS = 25.0
 UPSTREAM_VERSION = "2.20.0"
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,6 +52,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _serve(flags: Flags) -> int:
+    # Before any other thread is there, so that every one of them blocks them too (see _when_told_to_stop).
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     # TensorFlow takes seconds to import: after everything that can be refused without it.
     from model_server import memory, startup  # noqa: PLC0415
     from model_server.listeners import GrpcListener, metrics_path  # noqa: PLC0415
@@ -58,16 +61,6 @@ def _serve(flags: Flags) -> int:
     from model_server.status import ServingError  # noqa: PLC0415
 
     stopped = threading.Event()
-    manager: Manager | None = None
-
-    def stop(*_: object) -> None:
-        stopped.set()
-        if manager is not None:
-            # A signal may come while this very thread holds the manager's lock.
-            threading.Thread(target=manager.stop, daemon=True).start()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
     options = Options(flags.enable_signature_method_name_check, flags.enable_serialization_as_tensor_content)
     try:
         startup.check(flags)
@@ -75,6 +68,7 @@ def _serve(flags: Flags) -> int:
             LOG.warning("use_alts_credentials has no effect here: connections are plain (see ssl_config_file)")
         page = metrics_path(flags.monitoring_config_file)
         manager = startup.manager(flags)
+        _when_told_to_stop(stopped.set, manager.stop)
         memory.keep_what_is_imported()
         manager.start(startup.models(flags), flags.file_system_poll_wait_seconds)
         if stopped.is_set():
@@ -93,6 +87,21 @@ def _serve(flags: Flags) -> int:
     if rest_listener is not None:
         rest_listener.join(DRAIN_SECONDS)
     return 0
+
+
+def _when_told_to_stop(*actions: Callable[[], None]) -> None:
+    """Act once on the first signal to stop.
+
+    A handler would not do: it runs in the main thread alone, and nothing wakes that one when the kernel gives the
+    signal to another thread, as it does to one that is busy. So all of them block it, and one waits for it.
+    """
+
+    def wait() -> None:
+        signal.sigwait(STOP_SIGNALS)
+        for act in actions:
+            act()
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
 
 
 def _listen_rest(flags: Flags, manager: Manager, options: Options, page: str | None) -> RestListener | None:
