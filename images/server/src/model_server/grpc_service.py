@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from typing import TYPE_CHECKING, Any
@@ -52,11 +53,17 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
 
     def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
         """Run a signature on examples and tell labels and scores."""
-        return _counted(context, "Classify", request.model_spec.name, lambda: self._classify(request, context))
+        infer = functools.partial(
+            self._infer, "Classify", examples.classify, classification_pb2.ClassificationResponse(), request, context
+        )
+        return _counted(context, "Classify", request.model_spec.name, infer)
 
     def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
         """Run a signature on examples and tell a value for each."""
-        return _counted(context, "Regress", request.model_spec.name, lambda: self._regress(request, context))
+        infer = functools.partial(
+            self._infer, "Regress", examples.regress, regression_pb2.RegressionResponse(), request, context
+        )
+        return _counted(context, "Regress", request.model_spec.name, infer)
 
     def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
         """Classify and regress the same examples in one run."""
@@ -83,29 +90,15 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
                 )
             return reply
 
-    def _classify(self, request: Any, context: grpc.ServicerContext) -> Any:
+    def _infer(self, method: str, infer: Callable[..., Any], reply: Any, request: Any, context: Any) -> Any:
+        """Return the reply with the result of `infer`, one of examples.py's, on the request's examples."""
         name, choice = _model_of(request)
         with self._manager.hold(name, choice) as version:
             signature_name = request.model_spec.signature_name or predict.DEFAULT_SIGNATURE
-            run = predict.timed(version.runner, name, "Classify", _remaining_ms(context))
+            run = predict.timed(version.runner, name, method, _remaining_ms(context))
             given = examples.serialized(request.input)
-            result = examples.classify(
-                version.runner, signature_name, given, run, check_method=self._options.check_method
-            )
-            reply = classification_pb2.ClassificationResponse(result=result)
-            _tell_model(reply.model_spec, name, version, signature_name)
-            return reply
-
-    def _regress(self, request: Any, context: grpc.ServicerContext) -> Any:
-        name, choice = _model_of(request)
-        with self._manager.hold(name, choice) as version:
-            signature_name = request.model_spec.signature_name or predict.DEFAULT_SIGNATURE
-            run = predict.timed(version.runner, name, "Regress", _remaining_ms(context))
-            given = examples.serialized(request.input)
-            result = examples.regress(
-                version.runner, signature_name, given, run, check_method=self._options.check_method
-            )
-            reply = regression_pb2.RegressionResponse(result=result)
+            check_method = self._options.check_method
+            reply.result.CopyFrom(infer(version.runner, signature_name, given, run, check_method=check_method))
             _tell_model(reply.model_spec, name, version, signature_name)
             return reply
 
