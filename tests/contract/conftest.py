@@ -150,6 +150,13 @@ def command(request: pytest.FixtureRequest) -> str:
     return text
 
 
+@pytest.fixture
+def base_path(tmp_path: Path) -> Path:
+    """Return a base path with version 1 of the line, slope 0.5."""
+    models.line(tmp_path / "line" / "1", 0.5)
+    return tmp_path / "line"
+
+
 @pytest.fixture(scope="module")
 def server(command: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Yield a server of version 3 of the line, slope 0.5."""

@@ -26,13 +26,6 @@ VERSION_TIMEOUT_SECONDS = 30
 
 
 @pytest.fixture
-def base_path(tmp_path: Path) -> Path:
-    """Return a base path with version 1 of the line, slope 0.5."""
-    models.line(tmp_path / "line" / "1", 0.5)
-    return tmp_path / "line"
-
-
-@pytest.fixture
 def server(command: str, base_path: Path) -> Iterator[Server]:
     """Yield a server that looks for versions every second and does not wait between retries."""
     with Server(command, base_path, "--max_num_load_retries=0", "--load_retry_interval_micros=-1") as server:
