@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ci import cluster, demo, images, lock, paths
+from ci import cluster, demo, images, lock, paths, tools
 from ci.steps import StepError, step
 
 PROVIDERS = ("kind", "minikube", "existing")
@@ -44,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     build = commands.add_parser("images", help="build the images and print their sizes")
     build.add_argument("--push", metavar="REGISTRY", default="", help="push them to REGISTRY as well")
     build.set_defaults(run=_images)
+
+    programs = commands.add_parser("tools", help="build or download helm, kind and kubectl")
+    programs.set_defaults(run=lambda _: tools.provide_all())
 
     pins = commands.add_parser("lock", help="pin every requirement file again")
     pins.add_argument("--upgrade", action="store_true", help="take newer versions where allowed")

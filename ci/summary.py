@@ -1,16 +1,10 @@
-"""Run a command, then sum up every pytest run in it, so that a log ends as a log of pytest ends."""
+"""The summary of several pytest runs, in pytest's own words."""
 
 from __future__ import annotations
 
 import datetime
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,18 +26,6 @@ class Suite:
     counts: Mapping[str, int]
     seconds: float
     failures: Sequence[str]
-
-
-def main(command: list[str]) -> int:
-    """Run the command with the variable set; return its exit code after printing the summary."""
-    with tempfile.TemporaryDirectory() as folder:
-        lines = Path(folder) / "suites"
-        code = subprocess.run(command, env={**os.environ, VARIABLE: str(lines)}, check=False).returncode
-        if lines.exists():
-            suites = [Suite(**json.loads(line)) for line in lines.read_text(encoding="utf-8").splitlines()]
-            sys.stdout.flush()
-            print(*summary(suites, code), sep="\n", flush=True)
-    return code
 
 
 def summary(suites: Sequence[Suite], code: int) -> Iterator[str]:
@@ -72,7 +54,3 @@ def _told(counts: Mapping[str, int], seconds: float) -> str:
     )
     clock = f" ({datetime.timedelta(seconds=int(seconds))})" if seconds >= SECONDS_IN_A_MINUTE else ""
     return f"{outcomes or 'no tests ran'} in {seconds:.2f}s{clock}"
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

@@ -40,7 +40,7 @@ def test_a_real_run_of_pytest_is_summed_up(tmp_path: Path) -> None:
     (test := tmp_path / "test_two.py").write_text("def test_a(): pass\ndef test_b(): assert 0\n")
     pytest = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider", str(test)]
     run = subprocess.run(
-        [sys.executable, "-m", "ci.summary", *pytest],
+        [sys.executable, "-m", "ci.whole_run", *pytest],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "NOX_CURRENT_SESSION": "some"},
         capture_output=True,

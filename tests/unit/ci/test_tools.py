@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,17 +35,40 @@ def test_system_images_have_the_names_kubeadm_asks_for() -> None:
     assert len(names) == len(set(names))
 
 
-def test_interrupted_build_leaves_no_program(tmp_path: Path) -> None:
+def test_interrupted_build_leaves_no_program_and_the_next_one_makes_it(tmp_path: Path) -> None:
     target = tmp_path / "bin" / "program"
 
-    def build() -> None:
-        with tools._atomic(target) as partial:
-            partial.write_text("half")
-            raise KeyboardInterrupt
+    def interrupted(partial: Path) -> None:
+        partial.write_text("half")
+        raise KeyboardInterrupt
+
+    def whole(partial: Path) -> None:
+        partial.write_text("whole")
 
     with pytest.raises(KeyboardInterrupt):
-        build()
-    assert list(target.parent.iterdir()) == []
+        tools._made(target, "build", interrupted)
+    assert not target.exists()
+    tools._made(target, "build", whole)
+    assert target.read_text() == "whole"
+    assert os.access(target, os.X_OK)
+
+
+def test_program_is_made_once_by_those_who_want_it_at_the_same_time(tmp_path: Path) -> None:
+    target = tmp_path / "program"
+    made: list[Path] = []
+    barrier = threading.Barrier(2)
+
+    def make(partial: Path) -> None:
+        made.append(partial)
+        partial.touch()
+
+    def want(_: int) -> Path:
+        barrier.wait(10)
+        return tools._made(target, "build", make)
+
+    with ThreadPoolExecutor(2) as wanting:
+        assert list(wanting.map(want, range(2))) == [target, target]
+    assert len(made) == 1
 
 
 def test_image_version_is_the_charts_and_the_packages() -> None:

@@ -1,0 +1,69 @@
+"""Run nox and sum up every pytest run in it, so that a log ends as a log of pytest ends.
+
+A run of every session needs programs that take a machine minutes to build, once, and needs them late: they are built
+beside the first sessions, with what those leave of the processors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ci import paths
+from ci.summary import VARIABLE, Suite, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOWEST_PRIORITY = 19
+
+
+def main(command: list[str]) -> int:
+    """Run a nox command, `[nox, *arguments]`; return its exit code after printing the summary."""
+    is_every_session = len(command) == 1
+    with tempfile.TemporaryDirectory() as folder:
+        lines = Path(folder) / "suites"
+        with _tools_built_beside() if is_every_session else contextlib.nullcontext():
+            code = subprocess.run(command, env={**os.environ, VARIABLE: str(lines)}, check=False).returncode
+        if lines.exists():
+            suites = [Suite(**json.loads(line)) for line in lines.read_text(encoding="utf-8").splitlines()]
+            sys.stdout.flush()
+            print(*summary(suites, code), sep="\n", flush=True)
+    return code
+
+
+@contextlib.contextmanager
+def _tools_built_beside() -> Iterator[None]:
+    """Have `python -m ci tools` at work within; whoever needs a program first waits for it, or makes it (ci/tools.py).
+
+    Its failure is not this run's: the session that needs the program meets the same failure and tells it.
+    """
+    log = paths.cache() / "tools.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", encoding="utf-8") as output:
+        builder = subprocess.Popen(
+            [sys.executable, "-m", "ci", "tools"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    os.setpriority(os.PRIO_PGRP, builder.pid, LOWEST_PRIORITY)
+    try:
+        yield
+    finally:
+        # With the compilers it has started: they are its process group.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(builder.pid, signal.SIGKILL)
+        builder.wait()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
