@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 v1 = tf.compat.v1
+# What the signature "slow" of `line` is fed to run that long on any machine, unless something ends it.
+MINUTES = 10_000.0
 
 
 def line(folder: Path, slope: float, name: str = "x") -> Path:
@@ -32,7 +34,10 @@ def line(folder: Path, slope: float, name: str = "x") -> Path:
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])  # type: ignore[untyped-decorator]
         def slow(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-            total = tf.while_loop(lambda i, _: i < 200_000, lambda i, t: (i + 1, t + 1.0), (0, 0.0))[1]
+            steps = tf.cast(200_000 * x[0], tf.int64)
+            total = tf.while_loop(
+                lambda i, _: i < steps, lambda i, t: (i + 1, t + 1.0), (tf.constant(0, tf.int64), 0.0)
+            )[1]
             return {"y": x + total}
 
         @tf.function(input_signature=[tf.TensorSpec(None, tf.float32, name="x")])  # type: ignore[untyped-decorator]

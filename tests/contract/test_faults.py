@@ -149,8 +149,12 @@ def test_killed_server_starts_again_where_it_was(command: str, base_path: Path, 
             grpc.channel_ready_future(channel).result(10)
 
 
-def test_client_that_cancels_frees_the_server(server: Server) -> None:
-    calls: list[Any] = [server.prediction.Predict.future(request("slow", x=[1.0]), timeout=60) for _ in range(CALLS)]
-    for call in calls:
-        call.cancel()
-    assert server.prediction.Predict(request(x=[1.0]), timeout=60).outputs["y"].float_val[:] == [2.5]
+def test_cancelled_calls_that_wait_for_a_thread_are_never_run(command: str, base_path: Path) -> None:
+    with Server(command, base_path, "--grpc_max_threads=1") as server:
+        running = server.prediction.Predict.future(request("slow", x=[2.0]), timeout=60)
+        long = request("slow", x=[models.MINUTES])
+        waiting: list[Any] = [server.prediction.Predict.future(long, timeout=120) for _ in range(10)]
+        for call in waiting:
+            call.cancel()
+        assert server.prediction.Predict(request(x=[1.0]), timeout=60).outputs["y"].float_val[:] == [2.5]
+        assert running.result().outputs["y"].float_val[0] > 0

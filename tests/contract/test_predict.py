@@ -12,6 +12,8 @@ import requests
 import tensorflow as tf
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
+from tests.contract import models
+
 if TYPE_CHECKING:
     from tests.contract.conftest import Server
 
@@ -144,7 +146,7 @@ def test_grpc_refuses_in_upstreams_words(server: Server, asked: Any, code: str, 
 
 def test_deadline_bounds_the_run(server: Server) -> None:
     with pytest.raises(grpc.RpcError) as refused:
-        server.prediction.Predict(request("slow", x=[1.0]), timeout=0.5)
+        server.prediction.Predict(request("slow", x=[models.MINUTES]), timeout=0.5)
     assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     # The server goes on.
     assert server.prediction.Predict(request(x=[1.0]), timeout=10).outputs["y"].float_val[0] == 2.5

@@ -138,11 +138,11 @@ class Release:
 
         return wait_for(ended, f"Job of {self.name} is {condition}", timeout_seconds)
 
-    def pods(self, component: str) -> list[Any]:
-        """Return a component's pods that are not being deleted."""
+    def pods(self, component: str, *, even_terminating: bool = False) -> list[Any]:
+        """Return a component's pods, those that are being deleted (and still answer) only if asked for."""
         selector = f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={component}"
         pods = self.core.list_namespaced_pod(self.namespace, label_selector=selector).items
-        return [pod for pod in pods if pod.metadata.deletion_timestamp is None]
+        return [pod for pod in pods if even_terminating or pod.metadata.deletion_timestamp is None]
 
     def wait_for_rollout(self, component: str, timeout_seconds: float = ROLLOUT_TIMEOUT_SECONDS) -> None:
         """Return when every pod of the component runs the current template and is ready."""

@@ -94,7 +94,7 @@ def test_rollback_serves_the_first_version_and_trains_nothing(installed: Release
 
 def test_helm_test_fails_without_a_server(installed: Release) -> None:
     installed.kubectl("scale", f"deployment/{installed.named('server')}", "--replicas=0")
-    wait_for(lambda: not installed.pods("server"), "no server pod", GONE_TIMEOUT_SECONDS)
+    wait_for(lambda: not installed.pods("server", even_terminating=True), "no server pod", GONE_TIMEOUT_SECONDS)
     with pytest.raises(CommandFailedError):
         installed.helm("test", installed.name, "--timeout=90s")
     installed.kubectl("scale", f"deployment/{installed.named('server')}", "--replicas=1")
