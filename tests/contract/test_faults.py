@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CONNECTIONS = 10_000
 CALLS = 2
+HALF_OPEN_CALLS = 100
 VERSION_TIMEOUT_SECONDS = 30
 ANSWER = {"predictions": [2.5]}
 
@@ -158,3 +159,19 @@ def test_cancelled_calls_that_wait_for_a_thread_are_never_run(command: str, base
             call.cancel()
         assert server.prediction.Predict(request(x=[1.0]), timeout=60).outputs["y"].float_val[:] == [2.5]
         assert running.result().outputs["y"].float_val[0] > 0
+
+
+def test_calls_whose_message_never_comes_leave_the_port_to_the_others(server: Server) -> None:
+    is_over = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        is_over.wait(60)
+        yield from ()
+
+    half_open: Any = server.channel.stream_unary("/tensorflow.serving.PredictionService/Predict")
+    calls = [half_open.future(nothing()) for _ in range(HALF_OPEN_CALLS)]
+    try:
+        assert server.prediction.Predict(request(x=[1.0]), timeout=10).outputs["y"].float_val[:] == [2.5]
+        assert not any(call.done() for call in calls)
+    finally:
+        is_over.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -40,38 +41,45 @@ SIGNATURE_DEF = "signature_def"
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
     """tensorflow.serving.PredictionService (tensorflow_serving/apis/prediction_service.proto).
 
-    A client's deadline bounds the run of the graph.
+    A client's deadline bounds the run of the graph. At most `at_once` inferences run at once; a call that is cancelled,
+    or whose deadline has passed, before its turn is not run.
     """
 
-    def __init__(self, manager: Manager, options: Options) -> None:
+    def __init__(self, manager: Manager, options: Options, at_once: int) -> None:
         self._manager = manager
         self._options = options
+        self._turns = threading.Semaphore(at_once)
 
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
         """Run a signature on tensors."""
-        return _counted(context, "Predict", request.model_spec.name, lambda: self._predict(request, context))
+        return _counted(
+            context, "Predict", request.model_spec.name, lambda: self._in_turn(self._predict, request, context)
+        )
 
     def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
         """Run a signature on examples and tell labels and scores."""
-        infer = functools.partial(
-            self._infer, "Classify", examples.classify, classification_pb2.ClassificationResponse(), request, context
-        )
-        return _counted(context, "Classify", request.model_spec.name, infer)
+        reply = classification_pb2.ClassificationResponse()
+        infer = functools.partial(self._infer, "Classify", examples.classify, reply)
+        return _counted(context, "Classify", request.model_spec.name, lambda: self._in_turn(infer, request, context))
 
     def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
         """Run a signature on examples and tell a value for each."""
-        infer = functools.partial(
-            self._infer, "Regress", examples.regress, regression_pb2.RegressionResponse(), request, context
-        )
-        return _counted(context, "Regress", request.model_spec.name, infer)
+        infer = functools.partial(self._infer, "Regress", examples.regress, regression_pb2.RegressionResponse())
+        return _counted(context, "Regress", request.model_spec.name, lambda: self._in_turn(infer, request, context))
 
     def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
         """Classify and regress the same examples in one run."""
-        return _answered(context, lambda: self._multi_inference(request, context))
+        return _answered(context, lambda: self._in_turn(self._multi_inference, request, context))
 
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
         """Tell a model's signatures."""
         return _answered(context, lambda: self._metadata(request))
+
+    def _in_turn(self, infer: Callable[[Any, Any], Any], request: Any, context: grpc.ServicerContext) -> Any:
+        with self._turns:
+            if not context.is_active():
+                raise ServingError(Code.CANCELLED, "The call ended before its turn")
+            return infer(request, context)
 
     def _predict(self, request: Any, context: grpc.ServicerContext) -> Any:
         name, choice = _model_of(request)

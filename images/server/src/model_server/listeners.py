@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 LISTEN_BACKLOG = 2048
+# gRPC's Python server keeps a thread for each call whose message is still on its way: clients that are slow, or stall,
+# must not take the threads of the others.
+MAXIMUM_OPEN_CALLS = 256
 METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
@@ -34,10 +37,10 @@ class GrpcListener:
 
     def __init__(self, flags: Flags, manager: Manager, options: Options) -> None:
         """Listen; raise ServingError where that cannot be."""
-        threads = flags.grpc_max_threads or startup.THREADS_PER_CPU * cpus.usable()
-        executor = ThreadPoolExecutor(threads, thread_name_prefix="grpc")
+        at_once = flags.grpc_max_threads or startup.THREADS_PER_CPU * cpus.usable()
+        executor = ThreadPoolExecutor(max(at_once, MAXIMUM_OPEN_CALLS), thread_name_prefix="grpc")
         self._server = grpc.server(executor, options=_channel_arguments(flags.grpc_channel_arguments))
-        prediction = PredictionService(manager, options)
+        prediction = PredictionService(manager, options, at_once)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, self._server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(manager), self._server)
         self._health = _add_health(self._server) if flags.enable_grpc_healthcheck_service else None
