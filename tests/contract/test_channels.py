@@ -1,4 +1,4 @@
-"""Ways in and kinds of models: TLS, UNIX socket, health, Keras 3, LiteRT, sessions (contract sections 1, 3, 6)."""
+"""Ways in and kinds of models: TLS, socket, health, reflection, Keras 3, LiteRT, sessions (contract: 1, 3, 6)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import grpc
 import pytest
 import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from tests.contract import models
@@ -103,6 +104,18 @@ def test_health_is_serving(server: Server, authority: trustme.CA, service: str) 
     with _stub(server, authority, with_certificate=True) as channel:
         reply = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
     assert reply.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_reflection_tells_the_services_and_their_messages(server: Server, authority: trustme.CA) -> None:
+    with _stub(server, authority, with_certificate=True) as channel:
+        told = ProtoReflectionDescriptorDatabase(channel)
+        assert {
+            "tensorflow.serving.PredictionService",
+            "tensorflow.serving.ModelService",
+            "grpc.health.v1.Health",
+        } <= set(told.get_services())
+        file = told.FindFileContainingSymbol("tensorflow.serving.PredictionService")
+    assert "Predict" in {method.name for service in file.service for method in service.method}
 
 
 def test_rest_stays_plain(server: Server) -> None:

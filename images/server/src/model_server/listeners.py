@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from tensorflow_serving.apis import (
+    model_service_pb2,
+    model_service_pb2_grpc,
+    prediction_service_pb2,
+    prediction_service_pb2_grpc,
+)
 
 from model_server import config_messages, cpus, startup
 from model_server.grpc_service import ModelService, PredictionService
@@ -33,7 +39,7 @@ METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
 class GrpcListener:
-    """PredictionService, ModelService and, if asked for, grpc.health.v1 on TCP and a UNIX socket."""
+    """PredictionService, ModelService, reflection and, if asked for, grpc.health.v1 on TCP and a UNIX socket."""
 
     def __init__(self, flags: Flags, manager: Manager, options: Options) -> None:
         """Listen; raise ServingError where that cannot be."""
@@ -44,6 +50,7 @@ class GrpcListener:
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, self._server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(manager), self._server)
         self._health = _add_health(self._server) if flags.enable_grpc_healthcheck_service else None
+        reflection.enable_server_reflection(_service_names(has_health=self._health is not None), self._server)
         addresses = [f"0.0.0.0:{flags.port}"] if flags.port else []
         addresses += [f"unix:{flags.grpc_socket_path}"] if flags.grpc_socket_path else []
         credentials = _credentials(flags.ssl_config_file) if flags.ssl_config_file else None
@@ -148,6 +155,13 @@ def _add_health(server: grpc.Server) -> health.HealthServicer:
         servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     return servicer
+
+
+def _service_names(*, has_health: bool) -> list[str]:
+    """Return the full names of the services that reflection tells of, itself included."""
+    files = [prediction_service_pb2, model_service_pb2, *([health_pb2] if has_health else [])]
+    served = [service.full_name for file in files for service in file.DESCRIPTOR.services_by_name.values()]
+    return [*served, reflection.SERVICE_NAME]
 
 
 def _listen(port: int) -> socket.socket:
