@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-ROUNDS = 3
+ROUNDS = 5
 EPOCHS = 2
 MINIMUM_RATIO = 2.0
 

@@ -54,16 +54,27 @@ def fit(model: keras.Model, examples: Examples, parameters: Parameters, tell: Ca
 
 
 def batches(examples: Examples, parameters: Parameters) -> tf.data.Dataset:
-    """Return batches of pixels (batch, row, column) float32 0..255 and labels (batch,), in a new order each epoch."""
-    count = len(examples.images)
+    """Return batches of pixels (batch, row, column) float32 0..255 and labels (batch,), in a new order each epoch.
+
+    Each example comes once in an epoch; the last batch holds what is left. Equal seeds give equal orders.
+    """
     images, labels = tf.constant(examples.images), tf.constant(examples.labels)
-    # Shuffling indices and gathering whole batches moves each image once; shuffling images moves it three times.
+    whole, rest = divmod(len(examples.images), parameters.batch_size)
+
+    def indices(number: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(examples.images)), seed=[number, number])
+        many, few = tf.split(order, [whole * parameters.batch_size, rest])
+        chosen = tf.data.Dataset.from_tensor_slices(tf.reshape(many, (whole, parameters.batch_size)))
+        return chosen.concatenate(tf.data.Dataset.from_tensors(few)) if rest else chosen
+
+    # A whole epoch's order is drawn at once, and a batch gathered in one step: each image is moved once, and nothing is
+    # done for each image by itself. The images stay in memory, so there is nothing left to cache.
     return (
-        tf.data.Dataset.range(count)
-        .cache()
-        .shuffle(count, seed=parameters.seed, reshuffle_each_iteration=True)
-        .batch(parameters.batch_size)
+        tf.data.Dataset.random(seed=parameters.seed, rerandomize_each_iteration=True)
+        .take(1)
+        .flat_map(indices)
         .map(lambda chosen: (tf.cast(tf.gather(images, chosen), tf.float32), tf.gather(labels, chosen)))
+        .apply(tf.data.experimental.assert_cardinality(whole + bool(rest)))
         .prefetch(tf.data.AUTOTUNE)
     )
 
