@@ -113,20 +113,24 @@ def test_ten_thousand_idle_connections_keep_nobody_waiting(command: str, base_pa
 
 def test_sigterm_loses_no_request_that_was_taken(command: str, base_path: Path) -> None:
     slow = {"signature_name": "slow", "instances": [1.0]}
-    status = get_model_status_pb2.GetModelStatusRequest()
-    status.model_spec.name = "line"
     with Server(command, base_path, "--rest_api_timeout_in_ms=0") as server, ThreadPoolExecutor(CALLS) as callers:
         by_rest = [callers.submit(server.post, slow) for _ in range(CALLS)]
         wait_for(lambda: _connections(server.rest_port) >= CALLS, "the calls have arrived", VERSION_TIMEOUT_SECONDS)
         by_grpc = [server.prediction.Predict.future(request("slow", x=[1.0]), timeout=120) for _ in range(CALLS)]
         # A quick call behind them on the same connection has been answered: they have arrived too.
-        server.models.GetModelStatus(status, timeout=60)
+        server.models.GetModelStatus(_status_request(), timeout=60)
         server.process.terminate()
         assert [call.result().outputs["y"].float_val[0] > 0 for call in by_grpc] == [True] * CALLS
         assert [call.result().status_code for call in by_rest] == [200] * CALLS
         assert server.process.wait(60) == 0
         with pytest.raises(requests.ConnectionError):
             server.post({"instances": [1.0]})
+
+
+def _status_request() -> Any:
+    asked = get_model_status_pb2.GetModelStatusRequest()
+    asked.model_spec.name = "line"
+    return asked
 
 
 def _connections(port: int) -> int:
@@ -150,15 +154,36 @@ def test_killed_server_starts_again_where_it_was(command: str, base_path: Path, 
             grpc.channel_ready_future(channel).result(10)
 
 
-def test_cancelled_calls_that_wait_for_a_thread_are_never_run(command: str, base_path: Path) -> None:
+def test_no_more_inferences_run_at_once_than_there_are_grpc_threads(command: str, base_path: Path) -> None:
     with Server(command, base_path, "--grpc_max_threads=1") as server:
-        running = server.prediction.Predict.future(request("slow", x=[2.0]), timeout=60)
+        running = server.prediction.Predict.future(request("slow", x=[models.MINUTES]), timeout=4)
+        # A call of another kind behind it on the same connection has been answered: it has arrived.
+        server.models.GetModelStatus(_status_request(), timeout=60)
+        for late in (running, server.prediction.Predict.future(request(x=[1.0]), timeout=1)):
+            assert late.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert server.prediction.Predict(request(x=[1.0]), timeout=60).outputs["y"].float_val[:] == [2.5]
+
+
+def test_cancelled_calls_that_wait_their_turn_are_never_run(command: str, base_path: Path) -> None:
+    with Server(command, base_path, "--grpc_max_threads=1") as server:
+        running = server.prediction.Predict.future(request("slow", x=[models.MINUTES]), timeout=4)
+        server.models.GetModelStatus(_status_request(), timeout=60)
         long = request("slow", x=[models.MINUTES])
         waiting: list[Any] = [server.prediction.Predict.future(long, timeout=120) for _ in range(10)]
+        server.models.GetModelStatus(_status_request(), timeout=60)
         for call in waiting:
             call.cancel()
         assert server.prediction.Predict(request(x=[1.0]), timeout=60).outputs["y"].float_val[:] == [2.5]
-        assert running.result().outputs["y"].float_val[0] > 0
+        assert running.done()
+
+
+def test_a_run_that_outlasts_the_drain_does_not_keep_the_process(command: str, base_path: Path) -> None:
+    with Server(command, base_path) as server:
+        running = server.prediction.Predict.future(request("slow", x=[models.MINUTES]), timeout=120)
+        server.models.GetModelStatus(_status_request(), timeout=60)
+        server.process.terminate()
+        assert server.process.wait(40) == 0
+        assert running.exception() is not None
 
 
 def test_calls_whose_message_never_comes_leave_the_port_to_the_others(server: Server) -> None:

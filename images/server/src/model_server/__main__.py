@@ -158,8 +158,11 @@ def _quieten_tensorflow() -> None:
 
 
 def run() -> NoReturn:
-    """Run the command and exit."""
-    raise SystemExit(main(sys.argv[1:]))
+    """Run the command and exit, without waiting for the threads of runs that have outlasted the drain."""
+    code = main(sys.argv[1:])
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
