@@ -117,8 +117,7 @@ def test_sigterm_loses_no_request_that_was_taken(command: str, base_path: Path) 
         by_rest = [callers.submit(server.post, slow) for _ in range(CALLS)]
         wait_for(lambda: _connections(server.rest_port) >= CALLS, "the calls have arrived", VERSION_TIMEOUT_SECONDS)
         by_grpc = [server.prediction.Predict.future(request("slow", x=[1.0]), timeout=120) for _ in range(CALLS)]
-        # A quick call behind them on the same connection has been answered: they have arrived too.
-        server.models.GetModelStatus(_status_request(), timeout=60)
+        _wait_for_arrival(server)
         server.process.terminate()
         assert [call.result().outputs["y"].float_val[0] > 0 for call in by_grpc] == [True] * CALLS
         assert [call.result().status_code for call in by_rest] == [200] * CALLS
@@ -127,10 +126,11 @@ def test_sigterm_loses_no_request_that_was_taken(command: str, base_path: Path) 
             server.post({"instances": [1.0]})
 
 
-def _status_request() -> Any:
+def _wait_for_arrival(server: Server) -> None:
+    """Return when the calls sent before have arrived: one of another kind, behind them, has been answered."""
     asked = get_model_status_pb2.GetModelStatusRequest()
     asked.model_spec.name = "line"
-    return asked
+    server.models.GetModelStatus(asked, timeout=60)
 
 
 def _connections(port: int) -> int:
@@ -157,8 +157,7 @@ def test_killed_server_starts_again_where_it_was(command: str, base_path: Path, 
 def test_no_more_inferences_run_at_once_than_there_are_grpc_threads(command: str, base_path: Path) -> None:
     with Server(command, base_path, "--grpc_max_threads=1") as server:
         running = server.prediction.Predict.future(request("slow", x=[models.MINUTES]), timeout=4)
-        # A call of another kind behind it on the same connection has been answered: it has arrived.
-        server.models.GetModelStatus(_status_request(), timeout=60)
+        _wait_for_arrival(server)
         for late in (running, server.prediction.Predict.future(request(x=[1.0]), timeout=1)):
             assert late.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
         assert server.prediction.Predict(request(x=[1.0]), timeout=60).outputs["y"].float_val[:] == [2.5]
@@ -167,10 +166,10 @@ def test_no_more_inferences_run_at_once_than_there_are_grpc_threads(command: str
 def test_cancelled_calls_that_wait_their_turn_are_never_run(command: str, base_path: Path) -> None:
     with Server(command, base_path, "--grpc_max_threads=1") as server:
         running = server.prediction.Predict.future(request("slow", x=[models.MINUTES]), timeout=4)
-        server.models.GetModelStatus(_status_request(), timeout=60)
+        _wait_for_arrival(server)
         long = request("slow", x=[models.MINUTES])
         waiting: list[Any] = [server.prediction.Predict.future(long, timeout=120) for _ in range(10)]
-        server.models.GetModelStatus(_status_request(), timeout=60)
+        _wait_for_arrival(server)
         for call in waiting:
             call.cancel()
         assert server.prediction.Predict(request(x=[1.0]), timeout=60).outputs["y"].float_val[:] == [2.5]
@@ -180,7 +179,7 @@ def test_cancelled_calls_that_wait_their_turn_are_never_run(command: str, base_p
 def test_a_run_that_outlasts_the_drain_does_not_keep_the_process(command: str, base_path: Path) -> None:
     with Server(command, base_path) as server:
         running = server.prediction.Predict.future(request("slow", x=[models.MINUTES]), timeout=120)
-        server.models.GetModelStatus(_status_request(), timeout=60)
+        _wait_for_arrival(server)
         server.process.terminate()
         assert server.process.wait(40) == 0
         assert running.exception() is not None

@@ -7,6 +7,7 @@ equals a bound in the next bucket, none of which a Prometheus client library wou
 
 from __future__ import annotations
 
+import abc
 import bisect
 import itertools
 import threading
@@ -24,7 +25,7 @@ def exponential(scale: float, growth: float, count: int) -> tuple[float, ...]:
     return tuple(scale * growth**i for i in range(count))
 
 
-class Metric:
+class Metric(abc.ABC):
     """A named family of samples, one for each tuple of label values."""
 
     kind = ""
@@ -41,8 +42,9 @@ class Metric:
         with self._lock:
             yield from self._samples()
 
+    @abc.abstractmethod
     def _samples(self) -> Iterator[str]:
-        raise NotImplementedError
+        """Yield the family's samples; the lock is held."""
 
     def _bounded(self, values: Labels, known: Mapping[Labels, object]) -> Labels:
         """Return the values, or empty ones once there are too many different."""
