@@ -10,11 +10,16 @@ import nox
 ROOT = Path(__file__).parent
 LOCKS = ROOT / "ci" / "locks"
 IMAGES = ROOT / "images"
+MODEL = ROOT / "model"
 
 # Sources of each shipped package, so that tests run on the tree and need no installation.
-SOURCES = [ROOT / "model" / "src", *(IMAGES / name / "src" for name in ("api", "loader", "server"))]
+SOURCES = [
+    *(MODEL / name / "src" for name in ("codec", "description", "store", "trainer")),
+    *(IMAGES / name / "src" for name in ("api", "loader", "server")),
+]
 PYTHONPATH = ":".join(str(path) for path in (ROOT, *SOURCES))
 TENSORFLOW = [LOCKS / "test.txt", *(IMAGES / name / "requirements.txt" for name in ("tensorflow", "server"))]
+SLIM = [LOCKS / "test.txt", *(IMAGES / name / "requirements.txt" for name in ("api", "loader"))]
 NODE = ROOT / "ci" / "node" / "files"
 SCRIPTS = [
     "ci/nox",
@@ -68,7 +73,7 @@ def lint(session: nox.Session) -> None:
 def unit(session: nox.Session, environment: str) -> None:
     """Test the packages in the two environments they ship in: without TensorFlow, and with it (the contract too)."""
     suites = {
-        "slim": ([LOCKS / "test.txt", IMAGES / "api" / "requirements.txt"], ["unit/api", "unit/loader", "unit/ci"]),
+        "slim": (SLIM, ["unit/api", "unit/ci", "unit/codec", "unit/description", "unit/loader", "unit/store"]),
         "tensorflow": (TENSORFLOW, ["unit/trainer", "unit/server", "contract"]),
     }
     locks, folders = suites[environment]
@@ -129,6 +134,15 @@ def docs(session: nox.Session) -> None:
     """Generate the chart's schema and reference from values.schema.yaml."""
     install(session, LOCKS / "chart.txt")
     python(session, "-m", "ci.chart_docs", *session.posargs)
+
+
+@nox.session
+def protos(session: nox.Session) -> None:
+    """Generate the messages of model/description from serving.proto."""
+    install(session, LOCKS / "protos.txt")
+    session.chdir(MODEL / "description" / "src")
+    proto = "model_description/protos/serving.proto"
+    session.run("python", "-m", "grpc_tools.protoc", "-I.", "--python_out=.", "--pyi_out=.", proto)
 
 
 @nox.session(venv_backend="none")

@@ -43,6 +43,8 @@ class Lock:
 TENSORFLOW = IMAGES / "tensorflow" / "requirements"
 SERVER = IMAGES / "server" / "requirements"
 API = IMAGES / "api" / "requirements"
+LOADER = IMAGES / "loader" / "requirements"
+TRAINING = IMAGES / "training" / "requirements"
 
 TENSORFLOW_LOCK = TENSORFLOW.with_suffix(".txt")
 API_LOCK = API.with_suffix(".txt")
@@ -50,6 +52,7 @@ API_LOCK = API.with_suffix(".txt")
 LOCK_FILES = (
     Lock(LOCKS / "nox.txt", group="nox"),
     Lock(LOCKS / "build.txt", group="build"),
+    Lock(LOCKS / "protos.txt", group="protos"),
     Lock(TENSORFLOW_LOCK, sources=(TENSORFLOW.with_suffix(".in"),)),
     Lock(
         SERVER.with_suffix(".txt"),
@@ -57,7 +60,9 @@ LOCK_FILES = (
         constraints=(TENSORFLOW_LOCK,),
         overrides=(SERVER.with_name("overrides.txt"),),
     ),
+    Lock(TRAINING.with_suffix(".txt"), sources=(TRAINING.with_suffix(".in"),), constraints=(TENSORFLOW_LOCK,)),
     Lock(API_LOCK, sources=(API.with_suffix(".in"),), constraints=(TENSORFLOW_LOCK,)),
+    Lock(LOADER.with_suffix(".txt"), sources=(LOADER.with_suffix(".in"),), constraints=(API_LOCK,)),
     # Installed beside an image's lock, so they must agree with it.
     Lock(LOCKS / "test.txt", group="test", constraints=(TENSORFLOW_LOCK, API_LOCK)),
     Lock(LOCKS / "chart.txt", group="chart"),

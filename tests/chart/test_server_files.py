@@ -61,7 +61,7 @@ def test_batching_parameters_are_messages_around_numbers() -> None:
 
 
 def test_warm_up_rows_are_the_trainers() -> None:
-    source = (paths.ROOT / "model" / "src" / "trainer" / "export.py").read_text(encoding="utf-8")
+    source = (paths.ROOT / "model" / "trainer" / "src" / "trainer" / "export.py").read_text(encoding="utf-8")
     sizes = re.search(r"^WARMUP_BATCH_SIZES = \(.*, (\d+)\)$", source, re.MULTILINE)
     assert sizes is not None
     few = {"batchSize": 1, "maxImagesPerRequest": 1}

@@ -9,7 +9,7 @@ the model's folder in the store; equal inputs are trained once. Takes the root c
   {{- $_ := set $params $name ($value | toString | float64) }}
 {{- end }}
 {{- $image := default (include "tensorflow-model.image" (dict "root" . "component" "training")) $training.image.digest }}
-{{- /* The network of model/src/trainer/network.py; another one gets another word here. */}}
+{{- /* The network of model/trainer/src/trainer/network.py; another one gets another word here. */}}
 {{- $inputs := dict "dataset" $training.dataset "image" $image "network" "dense" "params" $params }}
 {{- $inputs | toJson | sha256sum | trunc 12 }}
 {{- end }}

@@ -71,7 +71,7 @@ server.tls.clientVerify is true but the api has no certificate to show: set serv
 {{- end }}
 
 {{/*
-The largest requests the server is sent: warm-up records (WARMUP_BATCH_SIZES of model/src/trainer/export.py), without
+The largest requests the server is sent: warm-up records (WARMUP_BATCH_SIZES of model/trainer/src/trainer/export.py), without
 which no version comes up, and the api's. Takes the root context.
 */}}
 {{- define "tensorflow-model.validation.requestSize" -}}

@@ -1,0 +1,1 @@
+"""TensorFlow Serving's wire without TensorFlow: statuses, tensors, JSON."""
