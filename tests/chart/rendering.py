@@ -34,13 +34,15 @@ class Component:
     kind: str
     init_containers: tuple[str, ...]
     container: str
+    # Init containers that stay, where they are there at all.
+    sidecars: tuple[str, ...] = ()
     writes_models: bool = False
 
 
 COMPONENTS = {
     "training": Component("Job", (), "training", writes_models=True),
-    "server": Component("Deployment", ("loader",), "server"),
-    "api": Component("Deployment", ("loader",), "api"),
+    "server": Component("Deployment", ("loader",), "server", sidecars=("follower",)),
+    "api": Component("Deployment", (), "api"),
 }
 SERVING = ("server", "api")
 

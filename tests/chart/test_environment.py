@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 
 import model_api.config
 import model_loader.config
 import trainer.config
-from model_loader.store import Wanted
-from tests.chart.rendering import KEY, SERVING, at, environment, render
+from tests.chart.rendering import KEY, at, containers, environment, render, render_case
 from trainer.config import Parameters
 
 if TYPE_CHECKING:
     from tests.chart.rendering import Rendered
+
+LARGEST = 9_223_372_036_854_775_807
 
 
 def trainer_config(rendered: Rendered) -> trainer.config.Config:
@@ -24,16 +27,20 @@ def trainer_config(rendered: Rendered) -> trainer.config.Config:
     return trainer.config.parse(container.get("args", []), environment(container))
 
 
-def loader_config(rendered: Rendered, component: str) -> model_loader.config.Config:
-    """Return what the loader makes of its container in a component's pod."""
-    container = rendered.container(component, "loader")
-    return model_loader.config.parse(container.get("args", []), environment(container))
+def loader_config(rendered: Rendered, name: str = "loader") -> model_loader.config.Config:
+    """Return what the loader, or the follower, makes of its container in the server's pod."""
+    container = rendered.container("server", name)
+    with mock.patch.dict(os.environ, environment(container), clear=True):
+        return model_loader.config.parse(container.get("args", []))
 
 
 def api_config(rendered: Rendered) -> model_api.config.Config:
     """Return what the api makes of its container."""
     container = rendered.container("api")
-    return model_api.config.parse(container.get("args", []), environment(container))
+    # Kubernetes makes one dollar sign of two.
+    variables = {name: value.replace("$$", "$") for name, value in environment(container).items()}
+    with mock.patch.dict(os.environ, variables, clear=True):
+        return model_api.config.parse(container.get("args", []))
 
 
 def test_trainer_reads_the_values(everything: Rendered) -> None:
@@ -46,11 +53,11 @@ def test_trainer_reads_the_values(everything: Rendered) -> None:
     assert config.data_dir == Path("/training-data")
 
 
-def test_trainer_and_loaders_agree_on_the_key(default: Rendered) -> None:
+def test_trainer_and_loader_agree_on_the_key(default: Rendered) -> None:
     key = at(default.workload("training"), "metadata.labels")[KEY]
     assert trainer_config(default).model_key == key
-    for component in SERVING:
-        assert loader_config(default, component).wanted == Wanted("mnist", key, None)
+    loader = loader_config(default)
+    assert (loader.model_name, loader.model_key, loader.model_version) == ("mnist", key, None)
 
 
 def test_small_and_large_numbers_arrive_whole() -> None:
@@ -67,48 +74,137 @@ def test_decimals_of_set_arrive_as_numbers() -> None:
     assert api_config(rendered).request_timeout_seconds == 2.5
 
 
-@pytest.mark.parametrize("component", SERVING)
-def test_loader_reads_the_values(everything: Rendered, component: str) -> None:
-    config = loader_config(everything, component)
-    assert (config.timeout_seconds, config.verify) == (1200, True)
+def test_loader_reads_the_values(everything: Rendered) -> None:
+    config = loader_config(everything)
+    assert (config.timeout_seconds, config.verify, config.follow) == (1200, True, False)
     assert (config.model_store, config.target) == (Path("/model-store"), Path("/models"))
-    assert config.manifest_only is (component == "api")
+    assert (config.model_name, config.signature_name) == ("clothes", "classify")
+    assert (config.model_task, config.size_limit) == ("classification", 6 << 30)
+    assert (config.tls_dir, config.client_verify) == (Path("/tls"), True)
 
 
-@pytest.mark.parametrize("component", SERVING)
-def test_check_can_be_switched_off(component: str) -> None:
-    rendered = render({"modelStore": {"verify": {"enabled": False}}})
-    assert loader_config(rendered, component).verify is False
+def test_check_can_be_switched_off() -> None:
+    values = {"training": {"enabled": False}, "modelStore": {"verify": {"enabled": False}}}
+    assert loader_config(render(values)).verify is False
+    assert loader_config(render(values), "follower").verify is False
 
 
-@pytest.mark.parametrize("version", [3, "3", 1_700_000_000])
-def test_pinned_version_is_waited_for_under_any_key(version: object) -> None:
+@pytest.mark.parametrize(
+    ("version", "number"),
+    [(3, 3), ("3", 3), (1_700_000_000, 1_700_000_000), ("20240601120000", 20_240_601_120_000), (str(LARGEST), LARGEST)],
+)
+def test_pinned_version_is_waited_for_under_any_key(version: object, number: int) -> None:
     rendered = render({"model": {"version": version}})
-    for component in SERVING:
-        assert loader_config(rendered, component).wanted == Wanted("mnist", "", int(str(version)))
+    loader = loader_config(rendered)
+    assert (loader.model_key, loader.model_version) == ("", number)
+    assert api_config(rendered).model_version == number
 
 
-def test_newest_version_of_any_key_is_served_when_nothing_is_trained() -> None:
+def test_further_versions_and_labels_are_exact_to_the_last_digit() -> None:
+    config = {"versions": [str(LARGEST - 1)], "versionLabels": {"old": str(LARGEST - 1)}}
+    rendered = render({"model": {"version": str(LARGEST)}, "server": {"config": config}})
+    assert loader_config(rendered).further_versions == (LARGEST - 1,)
+    text = at(rendered.one("ConfigMap"), "data")["model_config.txt"]
+    assert f'version_labels {{ key: "old" value: {LARGEST - 1} }}' in text
+
+
+def test_newest_version_of_any_key_is_followed_when_nothing_is_trained() -> None:
     rendered = render({"training": {"enabled": False}})
-    for component in SERVING:
-        assert loader_config(rendered, component).wanted == Wanted("mnist", "", None)
-        assert KEY not in at(rendered.workload(component), "spec.template.metadata.labels")
+    for name in ("loader", "follower"):
+        config = loader_config(rendered, name)
+        assert (config.model_name, config.model_key, config.model_version) == ("mnist", "", None)
+    assert KEY not in at(rendered.workload("server"), "spec.template.metadata.labels")
+
+
+def test_follower_reads_the_values_and_looks_where_the_loader_does() -> None:
+    rendered = render_case("own-model")
+    loader, follower = loader_config(rendered), loader_config(rendered, "follower")
+    assert (loader.follow, follower.follow) == (False, True)
+    assert (follower.server_rest, follower.load_timeout_seconds) == ("http://127.0.0.1:8501", 120)
+    for config in (loader, follower):
+        assert (config.model_name, config.model_task) == ("Churn_v2.1", "classification")
+        assert (config.model_store, config.source_path) == (Path("/model-store"), "teams/growth/churn")
+        assert (config.target, config.size_limit) == (Path("/models"), 500 << 20)
+
+
+def test_loader_is_told_of_an_archive_and_of_no_store() -> None:
+    rendered = render_case("https-model")
+    config = loader_config(rendered)
+    assert config.source_uri == "https://models.example.com:8443/churn/3.tar.gz"
+    assert config.source_sha256 == "4" * 64
+    assert config.ca_bundle == Path("/ca-bundle/ca.crt")
+    assert "MODEL_STORE" not in environment(rendered.container("server", "loader"))
+
+
+def test_loader_is_told_of_an_image_and_of_no_store() -> None:
+    rendered = render_case("image-volume")
+    config = loader_config(rendered)
+    assert (config.source_image, config.source_path) == (Path("/model-image"), "models/churn")
+    assert config.model_version == LARGEST
+    assert "MODEL_STORE" not in environment(rendered.container("server", "loader"))
+
+
+def test_digest_of_an_archive_may_be_written_in_capitals() -> None:
+    source = {"uri": "https://example.com/m.zip", "sha256": "AB" * 32}
+    rendered = render({"training": {"enabled": False}, "model": {"source": source}})
+    assert loader_config(rendered).source_sha256 == "ab" * 32
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param({}, id="trained-here"),
+        pytest.param({"training": {"enabled": False}, "model": {"version": 3}}, id="pinned"),
+        pytest.param({"training": {"enabled": False}, "loader": {"follow": False}}, id="switched-off"),
+        pytest.param(
+            {
+                "training": {"enabled": False},
+                "model": {"source": {"uri": "https://example.com/m.zip", "sha256": "a" * 64}},
+            },
+            id="archive",
+        ),
+        pytest.param(
+            {"training": {"enabled": False}, "model": {"source": {"image": {"reference": "model:1"}}}}, id="image"
+        ),
+    ],
+)
+def test_nothing_is_followed_where_something_says_the_version(values: dict[str, Any]) -> None:
+    assert list(containers(render(values).workload("server"))) == ["loader", "server"]
 
 
 def test_api_reads_the_values(everything: Rendered) -> None:
     config = api_config(everything)
     assert (config.model_name, config.signature_name) == ("clothes", "classify")
-    assert (config.max_body_bytes, config.max_images_per_request) == (1000004, 104)
+    assert (config.model_task, config.model_labels) == ("classification", ("T-shirt", 'boot "high"', "US$$"))
+    assert (config.max_body_bytes, config.max_inputs_per_request) == (1000004, 104)
     assert (config.batch_size, config.queue_size, config.request_timeout_seconds) == (24, 1004, 4.5)
     assert config.drain_seconds == 4
 
 
-def test_api_finds_server_and_manifest(rendered: Rendered) -> None:
+def test_api_is_told_nothing_of_a_model_that_says_it_itself(default: Rendered) -> None:
+    config = api_config(default)
+    assert (config.model_task, config.model_labels, config.model_version) == ("", (), None)
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_api_waits_for_a_description_of_what_is_trained_here(trained: bool) -> None:  # noqa: FBT001 - both are tried
+    assert api_config(render({"training": {"enabled": trained}})).require_description is trained
+
+
+def test_api_finds_the_server(rendered: Rendered) -> None:
     config = api_config(rendered)
     headless = next(item for item in rendered.of_kind("Service") if item["spec"].get("clusterIP") == "None")
     assert config.server == f"{at(headless, 'metadata.name')}:{at(headless, 'spec.ports')[0]['port']}"
-    assert config.manifest == Path("/models") / config.model_name / "manifest.json"
     assert config.port == at(rendered.workload("api"), "spec.template.spec.containers")[0]["ports"][0]["containerPort"]
+
+
+def test_every_variable_of_the_chart_is_a_flag_of_its_program(rendered: Rendered) -> None:
+    programs = {"loader": model_loader.config.Config, "follower": model_loader.config.Config}
+    found = [item for name, item in containers(rendered.workload("server")).items() if name in programs]
+    for container in [*found, rendered.container("api")]:
+        flags = programs.get(container["name"], model_api.config.Config).__dataclass_fields__
+        unknown = [name for name in environment(container) if name.lower() not in flags and name != "EXTRA"]
+        assert unknown == [], container["name"]
 
 
 def test_server_serves_what_the_loader_hands_over(everything: Rendered) -> None:

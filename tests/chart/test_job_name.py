@@ -42,8 +42,10 @@ def names(values: dict[str, Any] | None = None, *flags: str) -> Names:
         pytest.param({"server": {"image": {"tag": "2.19.0"}}}, id="server.image.tag"),
         pytest.param({"api": {"batchSize": 8}}, id="api.batchSize"),
         pytest.param({"loader": {"timeoutSeconds": 60}}, id="loader.timeoutSeconds"),
+        pytest.param({"loader": {"sizeLimit": "8Gi"}}, id="loader.sizeLimit"),
         pytest.param({"model": {"version": 7}}, id="model.version"),
         pytest.param({"model": {"signature": "other"}}, id="model.signature"),
+        pytest.param({"model": {"task": "raw"}}, id="model.task"),
         pytest.param({"training": {"backoffLimit": 5}}, id="training.backoffLimit"),
         pytest.param({"training": {"activeDeadlineSeconds": 60}}, id="training.activeDeadlineSeconds"),
         pytest.param({"training": {"suspend": True}}, id="training.suspend"),
@@ -132,12 +134,26 @@ def test_version_of_the_chart_is_in_no_pod() -> None:
     )
 
 
-@pytest.mark.parametrize("component", SERVING)
-def test_new_inputs_roll_the_pods_that_serve(component: str) -> None:
-    before = render().workload(component)
-    after = render({"training": {"params": {"epochs": 6}}}).workload(component)
+def test_new_inputs_roll_the_server() -> None:
+    before = render().workload("server")
+    after = render({"training": {"params": {"epochs": 6}}}).workload("server")
     assert at(before, "spec.template.metadata.labels")[KEY] == names().key
     assert at(after, "spec.template.metadata.labels")[KEY] == names({"training": {"params": {"epochs": 6}}}).key
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        pytest.param({"params": {"epochs": 6}}, id="params"),
+        pytest.param({"dataset": {"name": "fashion-mnist"}}, id="dataset"),
+        pytest.param({"image": {"digest": DIGEST}}, id="image"),
+        pytest.param({"resources": {"limits": {"memory": "4Gi"}}}, id="resources"),
+    ],
+)
+def test_no_training_rolls_the_api(training: dict[str, Any]) -> None:
+    before = render().workload("api")
+    after = render({"training": training}).workload("api")
+    assert at(before, "spec.template") == at(after, "spec.template")
 
 
 @pytest.mark.parametrize("component", SERVING)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.chart.rendering import COMPONENT, COMPONENTS, KEY, SERVING, STORE, at, name_of, render
+from tests.chart.rendering import COMPONENT, COMPONENTS, KEY, STORE, at, name_of, render
 
 if TYPE_CHECKING:
     from tests.chart.rendering import Rendered
@@ -69,18 +69,18 @@ def test_label_of_a_pod_wins_over_a_common_one() -> None:
     assert at(rendered.workload("server"), "spec.template.metadata.labels")["team"] == "all"
 
 
-def test_pods_that_share_a_store_share_a_label(rendered: Rendered) -> None:
-    claims = {
-        volume["persistentVolumeClaim"]["claimName"]
-        for item in rendered.workloads()
-        for volume in at(item, "spec.template.spec.volumes")
-        if volume["name"] == "model-store"
-    }
-    labels = {at(item, "spec.template.metadata.labels")[STORE] for item in rendered.workloads()}
-    assert labels == claims
-    assert len(labels) == 1
+def test_pods_that_mount_a_store_and_no_others_share_a_label(rendered: Rendered) -> None:
+    for item in rendered.workloads():
+        claims = [
+            volume["persistentVolumeClaim"]["claimName"]
+            for volume in at(item, "spec.template.spec.volumes")
+            if volume["name"] == "model-store"
+        ]
+        label = at(item, "spec.template.metadata.labels").get(STORE)
+        assert [label] == (claims or [None]), name_of(item)
 
 
 def test_key_is_on_every_pod_that_waits_for_it(default: Rendered) -> None:
-    keys = {at(default.workload(name), "spec.template.metadata.labels")[KEY] for name in ("training", *SERVING)}
-    assert len(keys) == 1
+    keys = {name: at(default.workload(name), "spec.template.metadata.labels").get(KEY) for name in COMPONENTS}
+    assert keys == {"training": keys["server"], "server": keys["server"], "api": None}
+    assert keys["server"]

@@ -6,10 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.chart.rendering import COMPONENT, COMPONENTS, SERVING, STORE, at, containers, name_of, pod_spec, render
+from tests.chart.rendering import (
+    COMPONENT,
+    COMPONENTS,
+    STORE,
+    at,
+    containers,
+    name_of,
+    pod_spec,
+    render,
+    render_case,
+)
 
 if TYPE_CHECKING:
     from tests.chart.rendering import Rendered
+
+READERS_AND_WRITERS = ("training", "server")
 
 
 def node_rules(rendered: Rendered, component: str) -> list[dict[str, Any]]:
@@ -42,12 +54,30 @@ def test_storage_class_is_the_clusters_unless_named() -> None:
     assert at(named.one("PersistentVolumeClaim"), "spec.storageClassName") == "fast"
 
 
-def test_existing_claim_is_used_and_none_made() -> None:
+@pytest.mark.parametrize("component", READERS_AND_WRITERS)
+def test_existing_claim_is_used_and_none_made(component: str) -> None:
     rendered = render({"modelStore": {"pvc": {"existingClaim": "models"}}})
     assert rendered.of_kind("PersistentVolumeClaim") == []
+    volumes = {volume["name"]: volume for volume in pod_spec(rendered.workload(component))["volumes"]}
+    assert volumes["model-store"]["persistentVolumeClaim"] == {"claimName": "models"}
+
+
+@pytest.mark.parametrize("case", ["https-model", "image-volume"])
+def test_no_store_is_there_for_a_model_from_elsewhere(case: str) -> None:
+    rendered = render_case(case)
+    assert rendered.of_kind("PersistentVolumeClaim") == []
     for item in rendered.workloads():
-        volumes = {volume["name"]: volume for volume in pod_spec(item)["volumes"]}
-        assert volumes["model-store"]["persistentVolumeClaim"] == {"claimName": "models"}, name_of(item)
+        assert "model-store" not in {volume["name"] for volume in pod_spec(item)["volumes"]}, name_of(item)
+        assert "affinity" not in pod_spec(item), name_of(item)
+
+
+def test_api_has_no_volume_of_a_model(rendered: Rendered) -> None:
+    names = {volume["name"] for volume in pod_spec(rendered.workload("api"))["volumes"]}
+    assert names <= {"tmp", "server-tls", "extra-api"}
+
+
+def test_api_is_anywhere_whatever_the_volume(default: Rendered) -> None:
+    assert "affinity" not in pod_spec(default.workload("api"))
 
 
 def test_only_training_writes_to_the_store(rendered: Rendered) -> None:
@@ -60,14 +90,45 @@ def test_only_training_writes_to_the_store(rendered: Rendered) -> None:
                     assert writes is component.writes_models, f"{name_of(item)}: {name}"
 
 
-def test_links_of_the_loader_lead_somewhere_in_the_server(rendered: Rendered) -> None:
-    loader, server = rendered.container("server", "loader"), rendered.container("server")
-    where = [{mount["name"]: mount["mountPath"] for mount in item["volumeMounts"]} for item in (loader, server)]
-    for volume in ("model-store", "models"):
-        assert where[0][volume] == where[1][volume]
+def test_server_reads_the_loaders_copies_and_nothing_it_copied_from(rendered: Rendered) -> None:
+    mounts = {
+        name: {mount["name"]: mount for mount in container["volumeMounts"]}
+        for name, container in containers(rendered.workload("server")).items()
+    }
+    assert not {"model-store", "model-image"} & set(mounts["server"])
+    assert mounts["server"]["models"] == {"name": "models", "mountPath": "/models", "readOnly": True}
+    for name in set(mounts) - {"server"}:
+        assert mounts[name]["models"] == {"name": "models", "mountPath": "/models"}, name
 
 
-@pytest.mark.parametrize("component", COMPONENTS)
+def test_copies_have_a_limit(default: Rendered, everything: Rendered) -> None:
+    limits = [
+        volume["emptyDir"]
+        for rendered in (default, everything)
+        for volume in pod_spec(rendered.workload("server"))["volumes"]
+        if volume["name"] == "models"
+    ]
+    assert limits == [{"sizeLimit": "4Gi"}, {"sizeLimit": "6Gi"}]
+
+
+def test_image_is_mounted_into_the_loader_only_and_read_only() -> None:
+    rendered = render_case("image-volume")
+    (volume,) = [item for item in pod_spec(rendered.workload("server"))["volumes"] if item["name"] == "model-image"]
+    assert volume["image"] == {"reference": "registry.example.com/models/churn:3", "pullPolicy": "Always"}
+    mount = {"name": "model-image", "mountPath": "/model-image", "readOnly": True}
+    assert mount in rendered.container("server", "loader")["volumeMounts"]
+
+
+def test_certificates_are_a_key_of_their_config_map() -> None:
+    rendered = render_case("https-model")
+    (volume,) = [item for item in pod_spec(rendered.workload("server"))["volumes"] if item["name"] == "ca-bundle"]
+    items = [{"key": "company.pem", "path": "ca.crt"}]
+    assert volume["configMap"] == {"name": "company-certificates", "items": items}
+    mount = {"name": "ca-bundle", "mountPath": "/ca-bundle", "readOnly": True}
+    assert mount in rendered.container("server", "loader")["volumeMounts"]
+
+
+@pytest.mark.parametrize("component", READERS_AND_WRITERS)
 def test_pods_share_a_node_with_a_volume_of_one_node(default: Rendered, component: str) -> None:
     labels = at(default.workload(component), "spec.template.metadata.labels")
     assert node_rules(default, component) == [
@@ -81,10 +142,9 @@ def test_pods_spread_with_a_volume_of_many_nodes(component: str) -> None:
     assert node_rules(rendered, component) == []
 
 
-@pytest.mark.parametrize("component", SERVING)
-def test_readers_spread_with_a_volume_many_nodes_read(component: str) -> None:
+def test_readers_spread_with_a_volume_many_nodes_read() -> None:
     pvc = {"existingClaim": "models", "accessModes": ["ReadOnlyMany"]}
-    assert node_rules(render({"training": {"enabled": False}, "modelStore": {"pvc": pvc}}), component) == []
+    assert node_rules(render({"training": {"enabled": False}, "modelStore": {"pvc": pvc}}), "server") == []
 
 
 def test_own_affinity_is_kept_beside_the_rule(everything: Rendered) -> None:

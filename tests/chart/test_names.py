@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from tests.chart.rendering import at, render
+import pytest
+
+from tests.chart.rendering import at, environment, name_of, render
 
 # A label, and so the name of a Job's pod, holds 63 characters: 5 and a dash are the pod's own.
 LONGEST_JOB_NAME = 63 - 6
 LONGEST_RELEASE = "a" * 52
+
+
+MODEL_NAMES = ("ResNet50", "resnet_v2.1", "123", "MNIST", "my-model", "a" * 128)
 
 
 def names(release: str, values: dict[str, object] | None = None) -> set[str]:
@@ -43,3 +48,15 @@ def test_long_names_fit_and_stay_apart() -> None:
     first, second = names(f"{LONGEST_RELEASE}x"), names(f"{LONGEST_RELEASE}y")
     assert not first & second
     assert max(len(name) for name in first) <= LONGEST_JOB_NAME
+
+
+@pytest.mark.parametrize("name", MODEL_NAMES)
+def test_model_may_be_called_what_tensorflow_serving_takes(name: str) -> None:
+    rendered = render({"model": {"name": name}})
+    server = rendered.container("server")
+    assert {f"--model_name={name}", f"--model_base_path=/models/{name}"} <= set(server["args"])
+    assert server["readinessProbe"]["httpGet"]["path"] == f"/v1/models/{name}/metadata"
+    told = {environment(rendered.container(component))["MODEL_NAME"] for component in ("training", "api")}
+    assert told == {environment(rendered.container("server", "loader"))["MODEL_NAME"]} == {name}
+    for item in rendered.manifests:
+        assert name not in {*at(item, "metadata.labels").values(), at(item, "metadata.name")}, name_of(item)

@@ -104,7 +104,17 @@ def test_policies_allow_what_is_needed_and_nothing_else() -> None:
     }
 
 
-@pytest.mark.parametrize("case", ["everything", "serving-only"])
+def test_server_may_fetch_a_model_and_nothing_else() -> None:
+    policy = next(
+        item
+        for item in render_case("https-model").of_kind("NetworkPolicy")
+        if at(item, "metadata.name").endswith("-server")
+    )
+    dns = [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]
+    assert at(policy, "spec.egress") == [{"ports": [{"port": 8443}, *dns]}]
+
+
+@pytest.mark.parametrize("case", ["everything", "https-model"])
 def test_policies_say_both_directions(case: str) -> None:
     for item in render_case(case).of_kind("NetworkPolicy"):
         assert at(item, "spec.policyTypes") == ["Ingress", "Egress"], name_of(item)

@@ -22,7 +22,7 @@ def test_server_is_ready_only_with_a_loaded_model(rendered: Rendered) -> None:
     assert container["livenessProbe"]["tcpSocket"] == {"port": "grpc"}
 
 
-def test_api_is_ready_only_while_a_server_predicts(rendered: Rendered) -> None:
+def test_api_is_ready_only_while_a_server_serves(rendered: Rendered) -> None:
     container = rendered.container("api")
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
     for probe in ("startupProbe", "livenessProbe"):

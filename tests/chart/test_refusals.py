@@ -14,12 +14,23 @@ APART = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
     {"labelSelector": {"matchLabels": OWN}, "topologyKey": "kubernetes.io/hostname"}
 ]}}  # fmt: skip
 SHARED = {"pvc": {"accessModes": ["ReadWriteMany"]}}
+ARCHIVE = {"uri": "https://models.example.com/churn.tar.gz", "sha256": "a" * 64}
+OWN_CLAIM = {"training": {"enabled": False}, "modelStore": {"pvc": {"existingClaim": "my-models"}}}
+WHOLE = (
+    "but TensorFlow Serving's versions are whole numbers from 1, without zeros in front: write it as one, for example 3"
+)
+TWO_TO_53 = "a number of 9007199254740992 (2^53) or more, of which Helm does not keep the last digits: quote it"
 
 
-def told(values: dict[str, Any], helm: str = "helm4") -> list[str]:
+def source(**given: Any) -> dict[str, Any]:
+    """Return values of a release that serves a model from a source and trains none."""
+    return {"training": {"enabled": False}, "model": {"source": given}}
+
+
+def told(values: dict[str, Any], helm: str = "helm4", *flags: str) -> list[str]:
     """Return the sentences values are refused with, none when they are taken."""
     try:
-        render(values, helm=helm)
+        render(values, *flags, helm=helm)
     except RefusedError as error:
         head, _, rest = str(error).partition("These values cannot work together:\n")
         assert rest, head
@@ -82,8 +93,8 @@ def told(values: dict[str, Any], helm: str = "helm4") -> list[str]:
         ),
         pytest.param(
             {"modelStore": {"pvc": {"accessModes": ["ReadWriteOncePod"]}}},
-            "modelStore.pvc.accessModes has ReadWriteOncePod but training, server and api each mount the volume: use "
-            "ReadWriteOnce (one node) or ReadWriteMany",
+            "modelStore.pvc.accessModes has ReadWriteOncePod but training and each of the server's pods mount the "
+            "volume: use ReadWriteOnce (one node) or ReadWriteMany",
             id="one-pod",
         ),
         pytest.param(
@@ -100,8 +111,8 @@ def told(values: dict[str, Any], helm: str = "helm4") -> list[str]:
         ),
         pytest.param(
             {"server": {"terminationGracePeriodSeconds": 5}},
-            "server.terminationGracePeriodSeconds is 5 but preStopSleepSeconds and the slowest request take 11: raise "
-            "it to 11 or more",
+            "server.terminationGracePeriodSeconds is 5 but preStopSleepSeconds and the slowest request take 21: raise "
+            "it to 21 or more",
             id="no-time-to-stop",
         ),
         pytest.param(
@@ -145,15 +156,15 @@ def told(values: dict[str, Any], helm: str = "helm4") -> list[str]:
             id="sizes-out-of-order",
         ),
         pytest.param(
-            {"server": {"batching": {"enabled": True, "maxBatchSize": 127}}, "api": {"maxImagesPerRequest": 1}},
+            {"server": {"batching": {"enabled": True, "maxBatchSize": 127}}, "api": {"maxInputsPerRequest": 1}},
             "server.batching.maxBatchSize is 127, which would refuse requests of 128 rows (the most of api.batchSize, "
-            "api.maxImagesPerRequest and the model's 128 warm-up rows): make it 128 or more",
+            "api.maxInputsPerRequest and the model's 128 warm-up rows): make it 128 or more",
             id="batches-smaller-than-the-warm-up",
         ),
         pytest.param(
-            {"server": {"batching": {"enabled": True, "maxBatchSize": 200}}, "api": {"maxImagesPerRequest": 300}},
+            {"server": {"batching": {"enabled": True, "maxBatchSize": 200}}, "api": {"maxInputsPerRequest": 300}},
             "server.batching.maxBatchSize is 200, which would refuse requests of 300 rows (the most of api.batchSize, "
-            "api.maxImagesPerRequest and the model's 128 warm-up rows): make it 300 or more",
+            "api.maxInputsPerRequest and the model's 128 warm-up rows): make it 300 or more",
             id="batches-smaller-than-the-api-sends",
         ),
         pytest.param(
@@ -183,6 +194,102 @@ def told(values: dict[str, Any], helm: str = "helm4") -> list[str]:
             "server.nodeSelector asks for arm64 nodes but server.image is tensorflow/serving, which exists for amd64 "
             "only: set server.image.repository=tensorflow-model-server, registry and tag empty",
             id="no-such-build",
+        ),
+        pytest.param(
+            {"model": {"source": ARCHIVE | {"sha256": ""}}},
+            "model.source.uri is set but training.enabled is true, and model.source is for a model this release does "
+            "not train: set training.enabled=false, or leave it out",
+            id="trained-and-from-elsewhere",
+        ),
+        pytest.param(
+            source(**ARCHIVE, image={"reference": "model:1"}),
+            "model.source.uri and model.source.image.reference are both set but a model comes from one place: leave "
+            "one of them out",
+            id="two-sources",
+        ),
+        pytest.param(
+            source(**ARCHIVE, path="churn"),
+            "model.source.path and model.source.uri are both set but the model's folder in an archive is found without "
+            "it: leave the path out",
+            id="folder-of-an-archive",
+        ),
+        pytest.param(
+            source(path="churn"),
+            "model.source.path is set but there is no claim it is a folder of (the chart's own has none but what is "
+            "trained): set modelStore.pvc.existingClaim",
+            id="folder-of-nothing",
+        ),
+        pytest.param(
+            source(path="/churn") | OWN_CLAIM,
+            'model.source.path is "/churn", which leads out of the claim or image: name a folder inside it, without a '
+            "/ in front and without ..",
+            id="absolute-folder",
+        ),
+        pytest.param(
+            source(path="a/../../b", image={"reference": "model:1"}),
+            'model.source.path is "a/../../b", which leads out of the claim or image: name a folder inside it, without '
+            "a / in front and without ..",
+            id="folder-outside",
+        ),
+        pytest.param(
+            source(uri=ARCHIVE["uri"]),
+            "model.source.uri is set but model.source.sha256 is empty, so nothing says which bytes are the model: set "
+            "it to what sha256sum prints for the archive",
+            id="archive-without-digest",
+        ),
+        pytest.param(
+            source(sha256=ARCHIVE["sha256"]),
+            "model.source.sha256 is set but model.source.uri is empty, so nothing is fetched: set the uri, or leave it "
+            "out",
+            id="digest-without-archive",
+        ),
+        pytest.param(
+            source(caBundle={"configMapName": "certificates"}),
+            "model.source.caBundle.configMapName is set but model.source.uri is empty, so nothing is fetched: set the "
+            "uri, or leave it out",
+            id="certificates-without-archive",
+        ),
+        pytest.param(
+            source(uri="http://models.example.com/churn.tar.gz", sha256="a" * 64),
+            'model.source.uri is "http://models.example.com/churn.tar.gz", which is not the address of a file over '
+            "https: use https://HOST/PATH, or put the model into a claim (modelStore.pvc.existingClaim)",
+            id="plain-http",
+        ),
+        pytest.param(
+            {"model": {"task": "regression", "labels": ["a"]}},
+            "model.labels names classes but model.task is regression, which has none: set model.task to classification "
+            "or multilabel, or leave the labels out",
+            id="labels-of-a-number",
+        ),
+        pytest.param(
+            {"model": {"task": "classification", "labels": ["a", "b", "a"]}},
+            'model.labels has "a" twice, so an answer would not say which class it means: give each class its own name',
+            id="label-twice",
+        ),
+        pytest.param(
+            {"training": {"enabled": False}, "server": {"fileSystemPollWaitSeconds": 0}},
+            "server.fileSystemPollWaitSeconds is 0, so the server never sees the versions that the follower hands over "
+            "(nothing pins one): set it to 1 or more, set model.version, or set loader.follow=false",
+            id="follower-that-nobody-sees",
+        ),
+        pytest.param({"model": {"version": "v3"}}, f'model.version is "v3" {WHOLE}', id="version-with-a-letter"),
+        pytest.param({"model": {"version": "007"}}, f'model.version is "007" {WHOLE}', id="version-with-zeros"),
+        pytest.param({"model": {"version": 2024.06}}, f"model.version is 2024.06 {WHOLE}", id="version-with-a-point"),
+        pytest.param({"model": {"version": 0}}, f"model.version is 0 {WHOLE}", id="version-zero"),
+        pytest.param({"model": {"version": -1}}, f"model.version is -1 {WHOLE}", id="version-below-zero"),
+        pytest.param(
+            {"model": {"version": 9_007_199_254_740_993}}, f"model.version is {TWO_TO_53}", id="version-of-many-digits"
+        ),
+        pytest.param(
+            {"model": {"version": "9223372036854775808"}},
+            "model.version is 9223372036854775808 but TensorFlow Serving's versions end at 9223372036854775807 (2^63 - "
+            "1): use a smaller number",
+            id="version-beyond-the-last",
+        ),
+        pytest.param(
+            {"model": {"version": 5}, "server": {"config": {"versions": ["05"]}}},
+            f'server.config.versions is "05" {WHOLE}',
+            id="further-version-with-zeros",
         ),
         pytest.param(
             {"ingress": {"enabled": True}},
@@ -226,7 +333,22 @@ def test_all_problems_are_told_at_once(helm: str) -> None:
             id="spread-of-others",
         ),
         pytest.param(
-            {"server": {"nodeSelector": {"pool": "a"}}, "api": {"nodeSelector": {"pool": "a"}}}, id="one-pool"
+            {"server": {"nodeSelector": {"pool": "a"}}, "training": {"nodeSelector": {"pool": "a"}}}, id="one-pool"
+        ),
+        pytest.param(
+            {"server": {"nodeSelector": {"pool": "a"}}, "api": {"nodeSelector": {"pool": "b"}}}, id="api-elsewhere"
+        ),
+        pytest.param({"api": {"topologySpreadConstraints": [SPREAD]}}, id="api-spread"),
+        pytest.param(source(**ARCHIVE) | {"server": {"topologySpreadConstraints": [SPREAD]}}, id="no-volume"),
+        pytest.param({"training": {"enabled": False}}, id="what-an-earlier-release-trained"),
+        pytest.param(OWN_CLAIM, id="own-claim"),
+        pytest.param(source(path="a/b..c") | OWN_CLAIM, id="folder-of-own-claim"),
+        pytest.param(source(path="a", image={"reference": "model:1"}), id="folder-of-an-image"),
+        pytest.param(source(**ARCHIVE, caBundle={"configMapName": "certificates"}), id="certificates-of-an-archive"),
+        pytest.param({"model": {"task": "multilabel", "labels": ["a", "A"]}}, id="labels"),
+        pytest.param(
+            {"training": {"enabled": False}, "loader": {"follow": False}, "server": {"fileSystemPollWaitSeconds": 0}},
+            id="one-look-without-follower",
         ),
         pytest.param(
             {
@@ -245,3 +367,21 @@ def test_all_problems_are_told_at_once(helm: str) -> None:
 )
 def test_combination_that_works_is_taken(values: dict[str, Any]) -> None:
     assert told(values) == []
+
+
+@pytest.mark.parametrize("helm", HELMS)
+@pytest.mark.parametrize(("version", "is_taken"), [("1.30.9", False), ("1.31.0", True), ("1.31.0-eks-1", True)])
+def test_image_volume_is_refused_where_the_cluster_has_none(helm: str, version: str, is_taken: bool) -> None:  # noqa: FBT001
+    values = source(image={"reference": "model:1"})
+    sentence = (
+        f"model.source.image.reference is set but this is Kubernetes v{version}, and image volumes are there from 1.31 "
+        "on: use a newer cluster, model.source.uri, or a claim (modelStore.pvc.existingClaim)"
+    )
+    assert told(values, helm, f"--kube-version={version}") == ([] if is_taken else [sentence])
+
+
+@pytest.mark.parametrize("helm", HELMS)
+def test_version_given_by_set_is_exact_or_refused(helm: str) -> None:
+    assert told({}, helm, "--set=model.version=20240601120000") == []
+    assert told({}, helm, "--set-string=model.version=9223372036854775807") == []
+    assert told({}, helm, "--set=model.version=9223372036854775807") == [f"model.version is {TWO_TO_53}"]

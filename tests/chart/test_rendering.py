@@ -11,7 +11,17 @@ import pytest
 import yaml
 
 from ci import paths
-from tests.chart.rendering import CASES, COMPONENT, COMPONENTS, HELMS, KUBE_VERSION, name_of, render_case, template
+from tests.chart.rendering import (
+    CASES,
+    COMPONENT,
+    COMPONENTS,
+    HELMS,
+    KUBE_VERSION,
+    name_of,
+    pod_spec,
+    render_case,
+    template,
+)
 
 if TYPE_CHECKING:
     from tests.chart.rendering import Manifest, Rendered
@@ -96,6 +106,16 @@ def test_every_workload_folder_is_known_to_the_tests() -> None:
 
 def test_every_component_of_a_workload_is_known_to_the_tests(rendered: Rendered) -> None:
     assert {item["metadata"]["labels"][COMPONENT] for item in rendered.workloads()} <= set(COMPONENTS)
+
+
+def test_init_containers_are_known_to_the_tests_and_in_order(rendered: Rendered) -> None:
+    for item in rendered.workloads():
+        component = COMPONENTS[item["metadata"]["labels"][COMPONENT]]
+        found = pod_spec(item).get("initContainers", [])
+        started, staying = component.init_containers, component.sidecars
+        assert tuple(container["name"] for container in found) in {started, (*started, *staying)}, name_of(item)
+        for container in found:
+            assert (container.get("restartPolicy") == "Always") is (container["name"] in staying), name_of(item)
 
 
 def test_default_values_render_within_a_second() -> None:

@@ -26,7 +26,7 @@ def test_no_container_is_throttled_by_default(default: Rendered) -> None:
 
 
 @pytest.mark.parametrize(("component", "container"), [
-    ("training", "training"), ("server", "server"), ("api", "api"), ("server", "loader"), ("api", "loader"),
+    ("training", "training"), ("server", "server"), ("api", "api"), ("server", "loader"),
 ])  # fmt: skip
 def test_resources_come_from_their_own_values(
     everything: Rendered, everything_values: dict[str, Any], component: str, container: str

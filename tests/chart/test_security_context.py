@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # Volume types of the Pod Security Standards' restricted profile.
 RESTRICTED_VOLUMES = {
-    "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret",
+    "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim", "projected", "secret",
 }  # fmt: skip
 
 
@@ -74,7 +74,6 @@ def test_platform_may_choose_the_user(component: str) -> None:
 @pytest.mark.parametrize(("component", "container", "user"), [
     ("training", "training", 20011),
     ("server", "loader", 20012),
-    ("api", "loader", 20012),
     ("server", "server", 20013),
     ("api", "api", 20014),
 ])  # fmt: skip

@@ -64,7 +64,7 @@ def test_warm_up_rows_are_the_trainers() -> None:
     source = (paths.ROOT / "model" / "trainer" / "src" / "trainer" / "export.py").read_text(encoding="utf-8")
     sizes = re.search(r"^WARMUP_BATCH_SIZES = \(.*, (\d+)\)$", source, re.MULTILINE)
     assert sizes is not None
-    few = {"batchSize": 1, "maxImagesPerRequest": 1}
+    few = {"batchSize": 1, "maxInputsPerRequest": 1}
     render({"server": {"batching": {"enabled": True, "maxBatchSize": int(sizes[1])}}, "api": few})
     with pytest.raises(RefusedError, match=f"the model's {sizes[1]} warm-up rows"):
         render({"server": {"batching": {"enabled": True, "maxBatchSize": int(sizes[1]) - 1}}, "api": few})

@@ -27,9 +27,14 @@
 {{- end }}
 - name: SIGNATURE_NAME
   value: {{ .Values.model.signature | quote }}
-- name: MANIFEST
-  value: /models/{{ .Values.model.name }}/manifest.json
-{{- range $name := list "maxBodyBytes" "maxImagesPerRequest" "batchSize" "queueSize" "requestTimeoutSeconds" }}
+- name: MODEL_TASK
+  value: {{ .Values.model.task | quote }}
+- name: MODEL_LABELS
+  value: {{ with .Values.model.labels }}{{ . | toJson | replace "$" "$$" | toJson }}{{ else }}""{{ end }}
+# What is trained here describes itself: a new pod leaves the requests to the former ones until that is served.
+- name: REQUIRE_DESCRIPTION
+  value: {{ .Values.training.enabled | toString | quote }}
+{{- range $name := list "maxBodyBytes" "maxInputsPerRequest" "batchSize" "queueSize" "requestTimeoutSeconds" }}
 - name: {{ $name | snakecase | upper }}
   value: {{ include "tensorflow-model.number" (index $api $name) | quote }}
 {{- end }}

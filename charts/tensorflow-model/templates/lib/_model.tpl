@@ -27,20 +27,36 @@ number that is unique among all keys, is pinned. Takes the root context.
 {{/* The pinned version in digits, or "". Takes the root context. */}}
 {{- define "tensorflow-model.model.version" -}}
 {{- with .Values.model.version }}
-{{- include "tensorflow-model.wholeNumber" . }}
+{{- include "tensorflow-model.versionNumber" . }}
 {{- end }}
 {{- end }}
 
 {{/*
-A real test image, as JSON: `request`, the body that /predict takes, and `label`, what the model should answer; "" where
-it is not known what the model was trained on. Takes the root context.
+Where a model comes from that this release does not train, as JSON: path, uri, sha256, caConfigMap, caKey, image and
+pullPolicy, each "" where it is not given. Takes the root context.
 */}}
-{{- define "tensorflow-model.model.example" -}}
-{{- $isKnown := include "tensorflow-model.model.servedKey" . }}
-{{- $dataset := ternary .Values.training.dataset.name "mnist" (ne $isKnown "") }}
-{{- $example := .Files.Get (printf "files/examples/%s.json" $dataset) | fromJson }}
-{{- if not $isKnown }}
-  {{- $_ := set $example "label" "" }}
+{{- define "tensorflow-model.model.source" -}}
+{{- $source := default dict .Values.model.source }}
+{{- $bundle := default dict $source.caBundle }}
+{{- $image := default dict $source.image }}
+{{- dict
+  "path" (default "" $source.path)
+  "uri" (default "" $source.uri)
+  "sha256" (default "" $source.sha256 | lower)
+  "caConfigMap" (default "" $bundle.configMapName)
+  "caKey" (default "ca.crt" $bundle.key)
+  "image" (default "" $image.reference)
+  "pullPolicy" (default "IfNotPresent" $image.pullPolicy)
+| toJson }}
 {{- end }}
-{{- $example | toJson }}
+
+{{/*
+"true" where nothing says which version is served, so that the pods follow the model store, else "". Takes the root
+context.
+*/}}
+{{- define "tensorflow-model.model.isFollowed" -}}
+{{- $isFixed := or .Values.training.enabled (include "tensorflow-model.model.version" .) .Values.server.config.versions }}
+{{- if and .Values.loader.follow (not $isFixed) (include "tensorflow-model.modelStore.isUsed" .) -}}
+true
+{{- end }}
 {{- end }}

@@ -10,3 +10,15 @@ a decimal; both must render, and be hashed, like the number they mean. Takes the
 {{- define "tensorflow-model.wholeNumber" -}}
 {{- . | toString | float64 | int64 }}
 {{- end }}
+
+{{/*
+A version in digits. Text is handed on as it is: a version may have more digits than Helm keeps of a number. Takes the
+version.
+*/}}
+{{- define "tensorflow-model.versionNumber" -}}
+{{- if typeIs "string" . }}
+{{- . }}
+{{- else }}
+{{- include "tensorflow-model.wholeNumber" . }}
+{{- end }}
+{{- end }}

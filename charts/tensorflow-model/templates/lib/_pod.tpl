@@ -16,13 +16,16 @@ securityContext:
 {{- end }}
 
 {{/*
-Volumes of every pod: the model store, a writable /tmp, and the component's own. Takes dict "root" and "component".
+Volumes of every pod: the model store where it is mounted, a writable /tmp, and the component's own. Takes dict "root"
+and "component".
 */}}
 {{- define "tensorflow-model.volumes" -}}
 {{- include "tensorflow-model.inputs" (dict "template" "volumes" "needs" (list "root" "component") "given" .) -}}
+{{- if include "tensorflow-model.modelStore.isMounted" . -}}
 - name: model-store
   persistentVolumeClaim:
     claimName: {{ include "tensorflow-model.modelStore.claimName" .root | quote }}
+{{ end -}}
 - name: tmp
   emptyDir: {}
 {{- with (index .root.Values .component).extraVolumes }}

@@ -26,7 +26,7 @@ Takes dict "root" and "component".
 */}}
 {{- define "tensorflow-model.affinity" -}}
 {{- $affinity := deepCopy (index .root.Values .component).affinity }}
-{{- if include "tensorflow-model.modelStore.isOnOneNode" .root }}
+{{- if and (include "tensorflow-model.modelStore.isMounted" .) (include "tensorflow-model.modelStore.isOnOneNode" .root) }}
   {{- $pods := dict "matchLabels" (dict "tensorflow-model/model-store" (include "tensorflow-model.modelStore.label" .root)) }}
   {{- $together := dict "labelSelector" $pods "topologyKey" "kubernetes.io/hostname" }}
   {{- $podAffinity := default (dict) $affinity.podAffinity }}

@@ -1,49 +1,20 @@
 {{/*
-The init container that hands the model over. In the server's pod it verifies the files and links them; in the api's it
-copies the manifest only. Takes dict "root" and "manifestOnly".
+The container that hands the model over to the server. Takes dict "root" and "name": "loader", the init container that
+waits until a model is there, or "follower", which stays beside the server and hands over each newer version.
 */}}
 {{- define "tensorflow-model.loader.container" -}}
-{{- include "tensorflow-model.inputs" (dict "template" "loader.container" "needs" (list "root" "manifestOnly") "given" .) -}}
+{{- include "tensorflow-model.inputs" (dict "template" "loader.container" "needs" (list "root" "name") "given" .) -}}
 {{- $values := .root.Values -}}
-- name: loader
+{{- $source := include "tensorflow-model.model.source" .root | fromJson -}}
+- name: {{ .name }}
   image: {{ include "tensorflow-model.image" (dict "root" .root "component" "loader") | quote }}
   imagePullPolicy: {{ $values.loader.image.pullPolicy }}
-  {{- if .manifestOnly }}
-  args: ["--manifest-only"]
+  {{- if eq .name "follower" }}
+  # A native sidecar: it starts after the loader, stays while the server serves, and stops after it.
+  restartPolicy: Always
   {{- end }}
   env:
-    - name: MODEL_STORE
-      value: /model-store
-    - name: MODEL_NAME
-      value: {{ $values.model.name | quote }}
-    - name: MODEL_KEY
-      value: {{ include "tensorflow-model.model.servedKey" .root | quote }}
-    - name: MODEL_VERSION
-      value: {{ include "tensorflow-model.model.version" .root | quote }}
-    - name: TARGET
-      value: /models
-    - name: TIMEOUT_SECONDS
-      value: {{ include "tensorflow-model.number" $values.loader.timeoutSeconds | quote }}
-    - name: VERIFY
-      value: {{ $values.modelStore.verify.enabled | toString | quote }}
-    {{- if not .manifestOnly }}
-    {{- with $values.server.config.versions }}
-    {{- $versions := list }}
-    {{- range . }}
-    {{- $versions = append $versions (include "tensorflow-model.wholeNumber" .) }}
-    {{- end }}
-    - name: FURTHER_VERSIONS
-      value: {{ $versions | join "," | quote }}
-    {{- end }}
-    {{- if $values.server.tls.secretName }}
-    - name: TLS_DIR
-      value: /tls
-    - name: SSL_CONFIG
-      value: /ssl-config/ssl_config.txt
-    - name: CLIENT_VERIFY
-      value: {{ $values.server.tls.clientVerify | toString | quote }}
-    {{- end }}
-    {{- end }}
+    {{- include (printf "tensorflow-model.%s.env" .name) .root | nindent 4 }}
   {{- with $values.loader.resources }}
   resources:
     {{- toYaml . | nindent 4 }}
@@ -53,16 +24,113 @@ copies the manifest only. Takes dict "root" and "manifestOnly".
     {{- toYaml . | nindent 4 }}
   {{- end }}
   volumeMounts:
+    {{- if include "tensorflow-model.modelStore.isUsed" .root }}
     - name: model-store
       mountPath: /model-store
       readOnly: true
+    {{- end }}
+    {{- if $source.image }}
+    - name: model-image
+      mountPath: /model-image
+      readOnly: true
+    {{- end }}
+    {{- if $source.caConfigMap }}
+    - name: ca-bundle
+      mountPath: /ca-bundle
+      readOnly: true
+    {{- end }}
     - name: models
       mountPath: /models
-    {{- if and $values.server.tls.secretName (not .manifestOnly) }}
+    {{- if and $values.server.tls.secretName (eq .name "loader") }}
     - name: tls
       mountPath: /tls
       readOnly: true
     - name: ssl-config
       mountPath: /ssl-config
     {{- end }}
+{{- end }}
+
+{{/* What loader and follower are told alike: which model, from where, to where. Takes the root context. */}}
+{{- define "tensorflow-model.loader.model" -}}
+{{- $source := include "tensorflow-model.model.source" . | fromJson -}}
+- name: MODEL_NAME
+  value: {{ .Values.model.name | quote }}
+- name: SIGNATURE_NAME
+  value: {{ .Values.model.signature | quote }}
+{{- with .Values.model.task }}
+- name: MODEL_TASK
+  value: {{ . | quote }}
+{{- end }}
+{{- if include "tensorflow-model.modelStore.isUsed" . }}
+- name: MODEL_STORE
+  value: /model-store
+{{- end }}
+{{- with $source.image }}
+- name: SOURCE_IMAGE
+  value: /model-image
+{{- end }}
+{{- with $source.path }}
+- name: SOURCE_PATH
+  value: {{ . | quote }}
+{{- end }}
+- name: TARGET
+  value: /models
+- name: SIZE_LIMIT
+  value: {{ .Values.loader.sizeLimit | quote }}
+- name: VERIFY
+  value: {{ .Values.modelStore.verify.enabled | toString | quote }}
+{{- end }}
+
+{{/* Environment of the loader: every flag of it that a value sets. Takes the root context. */}}
+{{- define "tensorflow-model.loader.env" -}}
+{{- $source := include "tensorflow-model.model.source" . | fromJson -}}
+{{- include "tensorflow-model.loader.model" . }}
+{{- with include "tensorflow-model.model.servedKey" . }}
+- name: MODEL_KEY
+  value: {{ . | quote }}
+{{- end }}
+{{- with include "tensorflow-model.model.version" . }}
+- name: MODEL_VERSION
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.server.config.versions }}
+{{- $versions := list }}
+{{- range . }}
+{{- $versions = append $versions (include "tensorflow-model.versionNumber" .) }}
+{{- end }}
+- name: FURTHER_VERSIONS
+  value: {{ $versions | join "," | quote }}
+{{- end }}
+{{- if $source.uri }}
+- name: SOURCE_URI
+  value: {{ $source.uri | replace "$" "$$" | quote }}
+- name: SOURCE_SHA256
+  value: {{ $source.sha256 | quote }}
+{{- end }}
+{{- if $source.caConfigMap }}
+- name: CA_BUNDLE
+  value: /ca-bundle/ca.crt
+{{- end }}
+- name: TIMEOUT_SECONDS
+  value: {{ include "tensorflow-model.number" .Values.loader.timeoutSeconds | quote }}
+{{- if .Values.server.tls.secretName }}
+- name: TLS_DIR
+  value: /tls
+- name: SSL_CONFIG
+  value: /ssl-config/ssl_config.txt
+- name: CLIENT_VERIFY
+  value: {{ .Values.server.tls.clientVerify | toString | quote }}
+{{- end }}
+{{- end }}
+
+{{/* Environment of the follower, likewise. Takes the root context. */}}
+{{- define "tensorflow-model.follower.env" -}}
+{{- include "tensorflow-model.loader.model" . }}
+- name: FOLLOW
+  value: "true"
+# A version the server cannot load is taken back, and the one before it goes on serving.
+- name: SERVER_REST
+  value: http://127.0.0.1:8501
+- name: LOAD_TIMEOUT_SECONDS
+  value: {{ include "tensorflow-model.number" .Values.loader.loadTimeoutSeconds | quote }}
 {{- end }}

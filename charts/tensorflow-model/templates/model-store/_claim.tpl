@@ -1,3 +1,22 @@
+{{/* "true" where the model is in the model store, "" where it comes from a URI or an image. Takes the root context. */}}
+{{- define "tensorflow-model.modelStore.isUsed" -}}
+{{- $source := include "tensorflow-model.model.source" . | fromJson }}
+{{- if not (or $source.uri $source.image) -}}
+true
+{{- end }}
+{{- end }}
+
+{{/*
+"true" for a component whose pods mount the model store, else "": training writes it, the loader in the server's pods
+reads it, the api asks the server. Takes dict "root" and "component".
+*/}}
+{{- define "tensorflow-model.modelStore.isMounted" -}}
+{{- include "tensorflow-model.inputs" (dict "template" "modelStore.isMounted" "needs" (list "root" "component") "given" .) -}}
+{{- if and (has .component (list "training" "server")) (include "tensorflow-model.modelStore.isUsed" .root) -}}
+true
+{{- end }}
+{{- end }}
+
 {{/* Name of the PersistentVolumeClaim behind the model store. Takes the root context. */}}
 {{- define "tensorflow-model.modelStore.claimName" -}}
 {{- default (printf "%s-model-store" (include "tensorflow-model.fullname" .)) .Values.modelStore.pvc.existingClaim }}
@@ -11,7 +30,8 @@
 {{/* "true" when the volume can be attached to one node only, else nothing. Takes the root context. */}}
 {{- define "tensorflow-model.modelStore.isOnOneNode" -}}
 {{- $modes := .Values.modelStore.pvc.accessModes }}
-{{- if and (not (has "ReadWriteMany" $modes)) (or .Values.training.enabled (not (has "ReadOnlyMany" $modes))) -}}
+{{- $isShared := or (has "ReadWriteMany" $modes) (and (not .Values.training.enabled) (has "ReadOnlyMany" $modes)) }}
+{{- if and (include "tensorflow-model.modelStore.isUsed" .) (not $isShared) -}}
 true
 {{- end }}
 {{- end }}

@@ -40,7 +40,7 @@ model_config_list {
     model_platform: "tensorflow"
     model_version_policy { all {} }
     {{- range $label, $version := .Values.server.config.versionLabels }}
-    version_labels { key: {{ $label | quote }} value: {{ include "tensorflow-model.wholeNumber" $version }} }
+    version_labels { key: {{ $label | quote }} value: {{ include "tensorflow-model.versionNumber" $version }} }
     {{- end }}
   }
 }

@@ -1,17 +1,17 @@
 {{/* What cannot work about the model store's access modes, one sentence a line. Takes the root context. */}}
 {{- define "tensorflow-model.validation.modelStore" -}}
+{{- if include "tensorflow-model.modelStore.isUsed" . }}
 {{- $modes := .Values.modelStore.pvc.accessModes }}
 {{- if has "ReadWriteOncePod" $modes }}
-modelStore.pvc.accessModes has ReadWriteOncePod but training, server and api each mount the volume: use ReadWriteOnce (one node) or ReadWriteMany
+modelStore.pvc.accessModes has ReadWriteOncePod but training and each of the server's pods mount the volume: use ReadWriteOnce (one node) or ReadWriteMany
 {{- end }}
 {{- if and .Values.training.enabled (not (has "ReadWriteOnce" $modes)) (not (has "ReadWriteMany" $modes)) (not (has "ReadWriteOncePod" $modes)) }}
 modelStore.pvc.accessModes is ReadOnlyMany but training writes to the volume: add ReadWriteOnce, or set training.enabled=false
 {{- end }}
 {{- if include "tensorflow-model.modelStore.isOnOneNode" . }}
-{{- range $name := list "server" "api" }}
-{{- include "tensorflow-model.validation.spreading" (dict "root" $ "component" $name) }}
-{{- end }}
+{{- include "tensorflow-model.validation.spreading" (dict "root" . "component" "server") }}
 {{- include "tensorflow-model.validation.nodeSelectors" . }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -53,10 +53,10 @@ sure. Takes dict "selector" (nothing selects the component's own pods) and "labe
 {{- ternary "true" "" $isMatch }}
 {{- end }}
 
-{{/* Node selectors no one node satisfies, while all pods need the same one. Takes the root context. */}}
+{{/* Node selectors no one node satisfies, while the pods that mount the volume need the same one. Takes the root context. */}}
 {{- define "tensorflow-model.validation.nodeSelectors" -}}
 {{- $seen := dict }}
-{{- range $name := ternary (list "training" "server" "api") (list "server" "api") .Values.training.enabled }}
+{{- range $name := ternary (list "training" "server") (list "server") .Values.training.enabled }}
 {{- range $label, $value := (index $.Values $name).nodeSelector }}
 {{- $other := get $seen $label | default dict }}
 {{- if and $other (ne $other.value $value) }}

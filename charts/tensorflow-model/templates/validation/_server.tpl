@@ -4,6 +4,9 @@
 {{- include "tensorflow-model.validation.batching" .Values.server.batching }}
 {{- include "tensorflow-model.validation.requestSize" . }}
 {{- include "tensorflow-model.validation.tls" .Values.server.tls }}
+{{- if and (include "tensorflow-model.model.isFollowed" .) (eq (int .Values.server.fileSystemPollWaitSeconds) 0) }}
+server.fileSystemPollWaitSeconds is 0, so the server never sees the versions that the follower hands over (nothing pins one): set it to 1 or more, set model.version, or set loader.follow=false
+{{- end }}
 {{- end }}
 
 {{/* Versions and labels: /predict has one meaning, and a label names a version that is there. Takes the root context. */}}
@@ -15,14 +18,14 @@ server.config names versions but model.version is empty, so which one /predict m
 {{- else }}
 {{- $served := list $pinned }}
 {{- range $config.versions }}
-{{- $version := include "tensorflow-model.wholeNumber" . }}
+{{- $version := include "tensorflow-model.versionNumber" . }}
 {{- if eq $version $pinned }}
 server.config.versions has {{ $version }}, which is model.version already: leave it out
 {{- end }}
 {{- $served = append $served $version }}
 {{- end }}
 {{- range $label, $number := $config.versionLabels }}
-{{- $version := include "tensorflow-model.wholeNumber" $number }}
+{{- $version := include "tensorflow-model.versionNumber" $number }}
 {{- if not (has $version $served) }}
 server.config.versionLabels.{{ $label }} is {{ $version }}, which is not served: make it model.version or add it to server.config.versions
 {{- end }}
@@ -78,9 +81,9 @@ which no version comes up, and the api's. Takes the root context.
 {{- $batching := .Values.server.batching }}
 {{- if $batching.enabled }}
 {{- $largest := default 1000 $batching.maxBatchSize | int }}
-{{- $sent := max (int .Values.api.batchSize) (int .Values.api.maxImagesPerRequest) 128 | int }}
+{{- $sent := max (int .Values.api.batchSize) (int .Values.api.maxInputsPerRequest) 128 | int }}
 {{- if lt $largest $sent }}
-server.batching.maxBatchSize is {{ $largest }}, which would refuse requests of {{ $sent }} rows (the most of api.batchSize, api.maxImagesPerRequest and the model's 128 warm-up rows): make it {{ $sent }} or more
+server.batching.maxBatchSize is {{ $largest }}, which would refuse requests of {{ $sent }} rows (the most of api.batchSize, api.maxInputsPerRequest and the model's 128 warm-up rows): make it {{ $sent }} or more
 {{- end }}
 {{- end }}
 {{- end }}

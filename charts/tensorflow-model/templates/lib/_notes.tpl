@@ -1,0 +1,21 @@
+{{/* For NOTES: where a model is looked for that is not trained here. Takes the root context. */}}
+{{- define "tensorflow-model.notes.source" -}}
+{{- $source := include "tensorflow-model.model.source" . | fromJson -}}
+{{- $version := include "tensorflow-model.model.version" . -}}
+{{- $folder := default .Values.model.name $source.path -}}
+{{- $wanted := ternary (printf "version %s" $version) "the newest version" (ne $version "") -}}
+{{- if $source.uri -}}
+Nothing is trained: the model is fetched from {{ regexReplaceAll "[?#].*$" $source.uri "" }}.
+{{- else if $source.image -}}
+Nothing is trained: {{ $wanted }} is looked for in the image {{ $source.image }}{{ with $source.path }}, folder {{ . }}{{ end }}.
+{{- if semverCompare "<1.35.0-0" .Capabilities.KubeVersion.Version }}
+Kubernetes {{ .Capabilities.KubeVersion.Version }} mounts it only with the feature gate ImageVolume of API server and kubelet.
+{{- end }}
+{{- else -}}
+Nothing is trained: {{ $wanted }} is looked for in the claim {{ include "tensorflow-model.modelStore.claimName" . }}, as
+{{ $folder }}/<version>/saved_model.pb{{ if not $source.path }} or, as training publishes it, {{ $folder }}/<key>/<version>/saved_model.pb{{ end }}.
+{{- if include "tensorflow-model.model.isFollowed" . }}
+A newer version that appears there is served within seconds, by every pod.
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,24 @@
+{{/*
+Volumes of the server's pod that the loader uses beside the model store: the verified copies, which the server reads,
+and where they come from. Takes the root context.
+*/}}
+{{- define "tensorflow-model.loader.volumes" -}}
+{{- $source := include "tensorflow-model.model.source" . | fromJson -}}
+- name: models
+  emptyDir:
+    sizeLimit: {{ .Values.loader.sizeLimit | quote }}
+{{- with $source.image }}
+- name: model-image
+  image:
+    reference: {{ . | quote }}
+    pullPolicy: {{ $source.pullPolicy }}
+{{- end }}
+{{- with $source.caConfigMap }}
+- name: ca-bundle
+  configMap:
+    name: {{ . | quote }}
+    items:
+      - key: {{ $source.caKey | quote }}
+        path: ca.crt
+{{- end }}
+{{- end }}
