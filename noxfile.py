@@ -18,7 +18,10 @@ SOURCES = [
     *(IMAGES / name / "src" for name in ("api", "loader", "server")),
 ]
 PYTHONPATH = ":".join(str(path) for path in (ROOT, *SOURCES))
-TENSORFLOW = [LOCKS / "test.txt", *(IMAGES / name / "requirements.txt" for name in ("tensorflow", "server"))]
+TENSORFLOW = [
+    *(LOCKS / name for name in ("test.txt", "clients.txt")),
+    *(IMAGES / name / "requirements.txt" for name in ("tensorflow", "training", "server", "api")),
+]
 SLIM = [LOCKS / "test.txt", *(IMAGES / name / "requirements.txt" for name in ("api", "loader"))]
 NODE = ROOT / "ci" / "node" / "files"
 SCRIPTS = [
@@ -71,10 +74,10 @@ def lint(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("environment", ["slim", "tensorflow"])
 def unit(session: nox.Session, environment: str) -> None:
-    """Test the packages in the two environments they ship in: without TensorFlow, and with it (the contract too)."""
+    """Test the packages in the two environments they ship in: without TensorFlow, and with it and real servers."""
     suites = {
         "slim": (SLIM, ["unit/api", "unit/ci", "unit/codec", "unit/description", "unit/loader", "unit/store"]),
-        "tensorflow": (TENSORFLOW, ["unit/trainer", "unit/server", "contract"]),
+        "tensorflow": (TENSORFLOW, ["unit/trainer", "unit/server", "contract", "gateway"]),
     }
     locks, folders = suites[environment]
     install(session, *locks)
@@ -86,6 +89,13 @@ def contract(session: nox.Session) -> None:
     """Hold a model server alone to TensorFlow Serving's contract (`-- --server-command "..."` names another)."""
     install(session, *TENSORFLOW)
     python(session, "-m", "pytest", "tests/contract", *session.posargs)
+
+
+@nox.session
+def gateway(session: nox.Session) -> None:
+    """Put every kind of model behind the real server and the real api, and ask by every protocol."""
+    install(session, *TENSORFLOW)
+    python(session, "-m", "pytest", "tests/gateway", *session.posargs)
 
 
 @nox.session

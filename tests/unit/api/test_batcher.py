@@ -10,9 +10,13 @@ import pytest
 
 from model_api.batcher import Batcher
 from model_api.errors import InputError, TooSlowError, UnavailableError
+from model_description.signature import Signature, TensorSpec
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from model_api.batcher import Tensors
+
+OPEN = TensorSpec("x", "float64", (None, None))
+SIGNATURE = Signature("serving_default", {"x": OPEN}, {"y": OPEN})
 
 
 class Model:
@@ -22,24 +26,26 @@ class Model:
         self.calls: list[int] = []
         self.go = asyncio.Event()
 
-    async def ask(self, images: NDArray[Any], seconds: float) -> tuple[NDArray[Any], int]:
-        """Return the images as scores; refuse a batch with a negative number."""
+    async def ask(self, signature: Signature, tensors: Tensors, seconds: float) -> tuple[Tensors, int]:
+        """Return the rows as scores; refuse a batch with a negative number."""
+        assert signature is SIGNATURE
         assert seconds > 0
-        self.calls.append(len(images))
+        rows = tensors["x"]
+        self.calls.append(len(rows))
         await self.go.wait()
-        if (images < 0).any():
+        if (rows < 0).any():
             raise InputError("negative")
-        return images, 7
+        return {"y": rows}, 7
 
 
-def image(value: float) -> NDArray[Any]:
-    """Return one image of one number."""
-    return np.array([[value]])
+def row(value: float, width: int = 1) -> Tensors:
+    """Return one row of equal numbers."""
+    return {"x": np.full((1, width), value)}
 
 
 async def submitted(batcher: Batcher, *items: float, timeout_seconds: float = 5) -> list[asyncio.Task[Any]]:
-    """Return tasks that have put their images into the queue."""
-    tasks = [asyncio.create_task(batcher.submit(image(item), timeout_seconds)) for item in items]
+    """Return tasks that have put their rows into the queue."""
+    tasks = [asyncio.create_task(batcher.submit(SIGNATURE, row(item), 1, timeout_seconds)) for item in items]
     await asyncio.sleep(0)
     return tasks
 
@@ -51,7 +57,7 @@ def test_what_waits_goes_out_together_and_everyone_gets_their_own() -> None:
         tasks = await submitted(batcher, *range(10))
         model.go.set()
         answers = await asyncio.gather(*tasks)
-        assert [float(scores[0, 0]) for scores, _ in answers] == list(range(10))
+        assert [float(outputs["y"][0, 0]) for outputs, _ in answers] == list(range(10))
         assert {version for _, version in answers} == {7}
         # Two calls under way for a server; what came meanwhile was joined.
         assert model.calls[:2] == [1, 1]
@@ -66,8 +72,8 @@ def test_full_queue_is_told_at_once() -> None:
         model = Model()
         batcher = Batcher(model.ask, lambda: 1, batch_size=1, queue_size=2)
         tasks = await submitted(batcher, 1, 2, 3, 4)
-        with pytest.raises(UnavailableError, match="2 images are waiting"):
-            await batcher.submit(image(5), 5)
+        with pytest.raises(UnavailableError, match="2 rows are waiting"):
+            await batcher.submit(SIGNATURE, row(5), 1, 5)
         model.go.set()
         assert len(await asyncio.gather(*tasks)) == 4
 
@@ -82,7 +88,7 @@ def test_one_bad_request_does_not_fail_its_batch() -> None:
         model.go.set()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert isinstance(answers[3], InputError)
-        assert [float(answers[i][0][0, 0]) for i in (2, 4)] == [1, 2]  # type: ignore[index]
+        assert [float(answers[i][0]["y"][0, 0]) for i in (2, 4)] == [1, 2]  # type: ignore[index]
 
     asyncio.run(story())
 
@@ -91,7 +97,7 @@ def test_slow_model_is_told_in_time() -> None:
     async def story() -> None:
         batcher = Batcher(Model().ask, lambda: 1, batch_size=1, queue_size=10)
         with pytest.raises(TooSlowError, match=r"within 0\.05 s"):
-            await batcher.submit(image(1), 0.05)
+            await batcher.submit(SIGNATURE, row(1), 1, 0.05)
 
     asyncio.run(story())
 
@@ -106,5 +112,20 @@ def test_caller_that_left_is_not_asked_for() -> None:
         model.go.set()
         await asyncio.gather(*tasks[:3])
         assert sum(model.calls) == 3
+
+    asyncio.run(story())
+
+
+def test_rows_of_other_shapes_travel_apart_and_take_turns() -> None:
+    async def story() -> None:
+        model = Model()
+        batcher = Batcher(model.ask, lambda: 1, batch_size=8, queue_size=100)
+        first = await submitted(batcher, 1, 2)
+        wide = [asyncio.create_task(batcher.submit(SIGNATURE, row(9, width=3), 1, 5)) for _ in range(4)]
+        narrow = await submitted(batcher, 5, 6, 7)
+        model.go.set()
+        answers = await asyncio.gather(*first, *wide, *narrow)
+        assert [outputs["y"].shape for outputs, _ in answers] == [(1, 1)] * 2 + [(1, 3)] * 4 + [(1, 1)] * 3
+        assert model.calls == [1, 1, 4, 3]
 
     asyncio.run(story())

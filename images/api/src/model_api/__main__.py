@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import os
+import socket
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
 
     from model_api.config import Config
 
+LOG = logging.getLogger(__name__)
 # Longer than any request may take.
 SHUTDOWN_MARGIN_SECONDS = 2
+# Connections that may wait to be accepted.
+BACKLOG = 2048
 
 
 class Server(uvicorn.Server):
@@ -57,9 +61,7 @@ async def serve(config: Config) -> None:
     async with followed(Servers(config.server, tls.of(config)), config.resolve_seconds) as servers:
         gateway = Gateway(config, servers)
         options = uvicorn.Config(
-            App(config, gateway),
-            host=config.host,
-            port=config.port,
+            App(gateway),
             http="httptools",
             loop="none",
             ws="none",
@@ -70,12 +72,31 @@ async def serve(config: Config) -> None:
             date_header=False,
             timeout_graceful_shutdown=int(config.request_timeout_seconds) + SHUTDOWN_MARGIN_SECONDS,
         )
-        await Server(options, gateway, config.drain_seconds).serve()
+        learning = asyncio.create_task(gateway.knowledge.follow())
+        try:
+            with _listening(config.host, config.port) as listener:
+                await Server(options, gateway, config.drain_seconds).serve([listener])
+        finally:
+            learning.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await learning
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a listening socket; without a host on every address, of both families where the machine has both."""
+    if not host and socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(("::", port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
+        except OSError as error:
+            # IPv6 is compiled in and switched off.
+            LOG.info("no IPv6 here (%s): listening on IPv4", error.strerror)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the gateway until SIGTERM; return 0."""
-    config = configuration.parse(arguments, os.environ)
+    config = configuration.parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if sys.platform == "win32":
         asyncio.run(serve(config))

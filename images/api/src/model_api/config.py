@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
+import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from model_description.description import TASKS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
+
+INT64_MAXIMUM = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class Config:
-    """Where to listen, which model to ask, and the limits of a request."""
+    """Where to listen, which model to ask, what is known of it beforehand, and the limits of a request."""
 
     host: str
     port: int
@@ -25,9 +32,11 @@ class Config:
     model_name: str
     model_version: int | None
     signature_name: str
-    manifest: Path | None
+    model_task: str
+    model_labels: tuple[str, ...]
+    require_description: bool
     max_body_bytes: int
-    max_images_per_request: int
+    max_inputs_per_request: int
     batch_size: int
     queue_size: int
     request_timeout_seconds: float
@@ -35,75 +44,110 @@ class Config:
     drain_seconds: float
 
 
-def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
-    """Return the configuration; exit with code 2 and a sentence that names the flag when a value is bad."""
-    parser = argparse.ArgumentParser(
-        prog="model-api",
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+class _Optional(click.ParamType[Any]):
+    """Another type, or nothing at all for empty text."""
+
+    def __init__(self, kind: click.ParamType[Any]) -> None:
+        self.name = kind.name
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return None if value == "" else self._kind.convert(value, param, ctx)
+
+
+class _Seconds(click.ParamType[float]):
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = math.nan
+        # Written so that NaN fails.
+        if not 0 <= seconds < math.inf:
+            self.fail(f"expected a number of seconds, 0 or more, got {str(value)[:80]!r}", param, ctx)
+        return seconds
+
+
+class _HostAndPort(click.ParamType[str]):
+    name = "host:port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        host, _, port = str(value).rpartition(":")
+        if not host or not (port.isascii() and port.isdecimal()):
+            self.fail(f"expected host:port, got {str(value)[:80]!r}", param, ctx)
+        return str(value)
+
+
+class _Labels(click.ParamType[tuple[str, ...]]):
+    name = "JSON list"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            labels = json.loads(value) if value else []
+        except ValueError:
+            labels = None
+        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+            self.fail(f"expected a JSON list of texts, got {str(value)[:80]!r}", param, ctx)
+        if len(set(labels)) != len(labels):
+            self.fail("expected each label once", param, ctx)
+        return tuple(labels)
+
+
+def _flag(name: str, default: Any, kind: click.ParamType[Any] | type, summary: str) -> Callable[[Any], Any]:
+    return click.option(
+        name,
+        default=default,
+        type=kind,
+        help=summary,
+        show_default=True,
+        envvar=name.removeprefix("--").replace("-", "_").upper(),
+        show_envvar=True,
     )
 
-    def flag(name: str, default: str, kind: Callable[[str], object], summary: str) -> None:
-        variable = name.removeprefix("--").replace("-", "_").upper()
-        given = environment.get(variable, default)
-        parser.add_argument(name, default=given, type=kind, help=f"{summary} [{variable}]")
 
-    flag("--host", "0.0.0.0", str, "address to listen on")  # noqa: S104 - a pod's Service needs it
-    flag("--port", "8080", _whole(0, 65_535), "port to listen on")
-    flag(
-        "--server",
-        "localhost:8500",
-        _host_and_port,
-        "host:port of TensorFlow Serving's gRPC; every address is used",
-    )
-    flag("--server-ca", "", _path, "PEM file of the authority of the server's certificate; empty: no TLS")
-    flag("--server-name", "", str, "name in the server's certificate; empty: the host of --server")
-    flag("--server-client-certificate", "", _path, "PEM file of a certificate to show to the server")
-    flag("--server-client-key", "", _path, "PEM file of that certificate's key")
-    flag("--model-name", "mnist", str, "name of the model")
-    flag("--model-version", "", _version, "version of the model; empty: the server's newest")
-    flag("--signature-name", "serving_default", str, "signature to call")
-    flag("--manifest", "", _path, "manifest of the model, for labels, key and metrics")
-    flag("--max-body-bytes", "4194304", _whole(1, 2**31 - 1), "largest request body")
-    flag("--max-images-per-request", "256", _whole(1, 65_536), "most images in a request")
-    flag("--batch-size", "64", _whole(1, 65_536), "most images joined into one call")
-    flag("--queue-size", "2048", _whole(1, 1_000_000), "images that may wait for the server")
-    flag("--request-timeout-seconds", "10", _seconds, "time after which a request is answered 504")
-    flag("--resolve-seconds", "2", _seconds, "how often the server's addresses are looked up")
-    flag("--drain-seconds", "0", _seconds, "time to go on serving, not ready, after SIGTERM")
-    return Config(**vars(parser.parse_args(arguments)))
+_FILE = _Optional(click.Path(dir_okay=False, path_type=Path))
 
 
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def convert(text: str) -> int:
-        if text.isdecimal() and low <= int(text) <= high:
-            return int(text)
-        raise argparse.ArgumentTypeError(f"expected a whole number from {low} to {high}, got {text[:80]!r}")
+@click.command(
+    help="Answer HTTP for one TensorFlow model and ask its server by gRPC.", context_settings={"show_default": True}
+)
+@_flag("--host", "", str, "address to listen on; empty: every address, of IPv4 and of IPv6")
+@_flag("--port", 8080, click.IntRange(0, 65_535), "port to listen on")
+@_flag("--server", "localhost:8500", _HostAndPort(), "host:port of TensorFlow Serving's gRPC; every address is used")
+@_flag("--server-ca", "", _FILE, "PEM file of the authority of the server's certificate; empty: no TLS")
+@_flag("--server-name", "", str, "name in the server's certificate; empty: the host of --server")
+@_flag("--server-client-certificate", "", _FILE, "PEM file of a certificate to show to the server")
+@_flag("--server-client-key", "", _FILE, "PEM file of that certificate's key")
+@_flag("--model-name", "mnist", str, "name of the model")
+@_flag("--model-version", "", _Optional(click.IntRange(1, INT64_MAXIMUM)), "version to ask; empty: the newest")
+@_flag("--signature-name", "serving_default", str, "signature to call")
+@_flag("--model-task", "", click.Choice(["", *TASKS]), "how /predict answers; empty: as the model says, else raw")
+@_flag("--model-labels", "", _Labels(), "names of the classes; empty: as the model says, else numbers")
+@_flag("--require-description", "false", bool, "be ready only for a model that describes itself")
+@_flag("--max-body-bytes", 4 << 20, click.IntRange(1, 2**31 - 1), "largest request body")
+@_flag("--max-inputs-per-request", 256, click.IntRange(1, 65_536), "most inputs in a request")
+@_flag("--batch-size", 64, click.IntRange(1, 65_536), "most rows joined into one call")
+@_flag("--queue-size", 2048, click.IntRange(1, 1_000_000), "rows that may wait for the server")
+@_flag("--request-timeout-seconds", 10.0, _Seconds(), "time after which a request is answered 504")
+@_flag("--resolve-seconds", 2.0, _Seconds(), "how often the server's addresses are looked up")
+@_flag("--drain-seconds", 0.0, _Seconds(), "time to go on serving, not ready, after SIGTERM")
+def _command(**values: Any) -> Config:
+    return Config(**values)
 
-    return convert
 
+def parse(arguments: Sequence[str]) -> Config:
+    """Return the configuration of flags and environment.
 
-def _seconds(text: str) -> float:
+    Exit with 0 after printing --help, and with 2 and a sentence that names the flag when a value is bad.
+    """
     try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if 0 <= value < float("inf"):
-        return value
-    raise argparse.ArgumentTypeError(f"expected a number of seconds, 0 or more, got {text[:80]!r}")
-
-
-def _version(text: str) -> int | None:
-    return _whole(1, 2**63 - 1)(text) if text else None
-
-
-def _path(text: str) -> Path | None:
-    return Path(text) if text else None
-
-
-def _host_and_port(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if host and port.isdecimal():
-        return text
-    raise argparse.ArgumentTypeError(f"expected host:port, got {text[:80]!r}")
+        result = _command.main(list(arguments), prog_name="model-api", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None
+    if not isinstance(result, Config):
+        raise SystemExit(result)
+    return result

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import ClassVar
+
+from serving_codec.status import Code, ServingError
+
+LOG = logging.getLogger(__name__)
 
 
 class ApiError(Exception):
@@ -19,7 +24,7 @@ class NotJsonError(ApiError):
 
 
 class NotFoundError(ApiError):
-    """A path that does not exist."""
+    """A path, model or version that does not exist."""
 
     status: ClassVar[int] = 404
 
@@ -40,20 +45,54 @@ class TooLargeError(ApiError):
     status: ClassVar[int] = 413
 
 
+class MediaTypeError(ApiError):
+    """A body of a kind the model does not take."""
+
+    status: ClassVar[int] = 415
+
+
 class InputError(ApiError):
-    """JSON that is not what the model takes."""
+    """Something well formed that is not what the model takes."""
 
     status: ClassVar[int] = 422
 
 
+class ModelError(ApiError):
+    """A model that cannot be used as asked, or an answer that is none; asking again does not help."""
+
+
 class UnavailableError(ApiError):
-    """No server answers, or too many requests wait."""
+    """No server answers, or too many requests wait; asking again helps."""
 
     status: ClassVar[int] = 503
     headers: ClassVar[dict[str, str]] = {"retry-after": "1"}
+
+
+class NotReadyError(ApiError):
+    """The answer of a probe: not now, and the reason."""
+
+    status: ClassVar[int] = 503
 
 
 class TooSlowError(ApiError):
     """No answer within the request's time."""
 
     status: ClassVar[int] = 504
+
+
+def of_serving(error: ServingError) -> ApiError:
+    """Return what a caller of /predict is told of a server's error; one table for every status."""
+    details = error.message.splitlines()[0][:300] if error.message else error.code.name
+    match error.code:
+        case Code.DEADLINE_EXCEEDED:
+            return TooSlowError("the model did not answer in time")
+        case Code.INVALID_ARGUMENT | Code.OUT_OF_RANGE:
+            return InputError(f"the model refused the request: {details}")
+        case Code.UNAVAILABLE | Code.RESOURCE_EXHAUSTED | Code.ABORTED | Code.CANCELLED:
+            return UnavailableError(f"no server answers: {details}")
+        case Code.NOT_FOUND:
+            return UnavailableError(f"the model cannot be asked now: {details}")
+        case _:
+            # FAILED_PRECONDITION, UNIMPLEMENTED, INTERNAL and the like: the same request fails again.
+            LOG.error("the server answered %s: %s", error.code.name, details)
+            return ModelError(f"the model failed: {details}")

@@ -1,113 +1,237 @@
-"""What the gateway knows of its model, and how it asks it."""
+"""One model behind every protocol: how it is asked, and what is told of it."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from model_api import body, messages, model
+from model_api import answers, facts, inputs
 from model_api.batcher import Batcher
-from model_api.errors import UnavailableError
+from model_api.errors import InputError, ModelError, NotReadyError, of_serving
+from model_api.knowledge import Knowledge
+from model_description.protos import serving_pb2
+from serving_codec import tensors
+from serving_codec.status import ServingError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
     from model_api.config import Config
+    from model_api.inputs import Group, Inputs
+    from model_api.knowledge import Known
     from model_api.servers import Servers
+    from model_description.signature import Signature
 
-LOG = logging.getLogger(__name__)
-METADATA_TIMEOUT_SECONDS = 2.0
-# A probe's answer is good for this long, so that probes cost no more than a call every so often.
-READY_SECONDS = 1.0
+    Tensors = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """Complete tensors for a signature, by name and in its dtypes; a version or a label where one is asked for.
+
+    `outputs` names those that are wanted, all where it is empty.
+    """
+
+    signature: Signature
+    inputs: Tensors
+    version: int | None = None
+    label: str = ""
+    outputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """A model's outputs by name, and the version that gave them."""
+
+    outputs: Tensors
+    version: int
 
 
 class Gateway:
-    """One model behind the HTTP interface; knows arrays and the model, nothing of sockets."""
+    """What all protocols share: the model's versions, the way to its servers, and readiness."""
 
     def __init__(self, config: Config, servers: Servers) -> None:
         # For the life of the process.
-        self._config = config
+        self.config = config
         self._servers = servers
-        self._manifest = model.read_manifest(config.manifest)
+        self.knowledge = Knowledge(config, servers)
         self._batcher = Batcher(self._ask, lambda: servers.count, config.batch_size, config.queue_size)
-        self._learning = asyncio.Lock()
-        # As versions change.
-        self._model: model.Model | None = None
-        # Between probes.
-        self._ready_until = 0.0
+        # As connections come and go.
+        self._connected = 0.0
         self.is_draining = False
 
-    @property
-    def version(self) -> int | None:
-        """Return the version that answered last, if any has."""
-        return self._model.version if self._model else None
+    # ---- what is known
 
-    async def predict(self, content: bytes) -> dict[str, Any]:
-        """Return the answer to a `/predict` body; raise an ApiError that says what is wrong."""
-        known = self._model or await self._learn()
-        images = body.parse(content, known.signature, self._config.max_images_per_request)
-        scores, version = await self._batcher.submit(images.numbers, self._config.request_timeout_seconds)
-        if version != known.version:
-            known = await self._learn()
-        classes = scores.argmax(axis=1)
-        answers = [
-            {"prediction": known.label(int(index)), "probability": f"{row[index]:.4f}"}
-            for row, index in zip(scores, classes, strict=True)
-        ]
-        single: dict[str, Any] = answers[0]
-        return single if images.is_single else {"predictions": answers}
+    async def known(self, version: int | None = None) -> Known:
+        """Return what is known of a version, of the current one where none is named; raise an ApiError."""
+        return await (self.knowledge.served() if version is None else self.knowledge.of(version))
 
-    async def facts(self) -> dict[str, Any]:
-        """Return what is known of the served model; raise UnavailableError when no server answers."""
-        return (await self._learn()).facts()
+    def check_ready(self) -> None:
+        """Return when the model is known and a server is connected; raise NotReadyError with the reason otherwise.
 
-    async def served_model(self) -> model.Model:
-        """Return the served model; raise UnavailableError while none is known."""
-        return self._model or await self._learn()
-
-    async def check_ready(self) -> None:
-        """Return when a server predicts; raise UnavailableError with the reason otherwise."""
+        A gateway that has lost its last server stays ready for as long as a request may take, so that callers are told
+        to come back instead of finding nobody.
+        """
         if self.is_draining:
-            raise UnavailableError("shutting down")
-        if time.monotonic() < self._ready_until:
-            return
-        known = await self._learn()
-        blank = np.zeros((1, known.signature.size), known.signature.dtype)
-        await self._ask(blank, METADATA_TIMEOUT_SECONDS)
-        self._ready_until = time.monotonic() + READY_SECONDS
+            raise NotReadyError("shutting down")
+        now = time.monotonic()
+        if self._servers.are_connected:
+            self._connected = now
+        elif not self._connected or now - self._connected > self.config.request_timeout_seconds:
+            raise NotReadyError("no server is connected")
+        self.knowledge.check_ready()
 
-    async def _ask(self, images: NDArray[Any], seconds: float) -> tuple[NDArray[Any], int]:
-        known = self._model or await self._learn()
-        config = self._config
-        request = model.predict_request(
-            config.model_name, config.model_version, config.signature_name, known.signature, images
-        )
-        response = await self._servers.predict(request, seconds)
-        return model.scores_of(response, known.signature, len(images)), response.model_spec.version.value
+    # ---- /predict
 
-    async def _learn(self) -> model.Model:
-        """Ask the server what the model takes; remember and return it."""
-        async with self._learning:
-            request = messages.GetModelMetadataRequest(metadata_field=["signature_def"])
-            request.model_spec.name = self._config.model_name
-            if self._config.model_version is not None:
-                request.model_spec.version.value = self._config.model_version
-            response = await self._servers.get_metadata(request.SerializeToString(), METADATA_TIMEOUT_SECONDS)
-            signature = model.signature_of(response, self._config.signature_name)
-            version = response.model_spec.version.value
-            manifest = self._manifest if self._manifest.get("version", version) == version else {}
-            learned = model.Model(self._config.model_name, version, signature, manifest)
-            if learned != self._model:
-                LOG.info(
-                    "model %s version %s: input %s %s",
-                    learned.name,
-                    version,
-                    signature.shape,
-                    signature.dtype,
+    async def predict(self, body: bytes, top: int = 0) -> tuple[dict[str, Any], int]:
+        """Return the answer to a `/predict` body, and the version that gave it; raise an ApiError otherwise."""
+        known = await self.knowledge.served()
+        most = self.config.max_inputs_per_request
+        try:
+            return await self.answer(known, inputs.read(body, known.served, most), top)
+        except InputError:
+            # The servers may have gone on to a version that takes something else.
+            current = await self.knowledge.newest()
+            if current.signature == known.signature:
+                raise
+            return await self.answer(current, inputs.read(body, current.served, most), top)
+
+    async def answer(self, known: Known, given: Inputs, top: int = 0) -> tuple[dict[str, Any], int]:
+        """Return what /predict answers to inputs of a version's signature, and the version that answered."""
+        if top and known.task != "classification":
+            raise InputError(f"top is for the task classification; this model's is {known.task}")
+        found: list[dict[str, Any]] = [{}] * given.count
+        version = known.version
+        for group, (outputs, version) in zip(
+            given.groups, await self._each([self._rows(known, group) for group in given.groups]), strict=True
+        ):
+            answering = known if version == known.version else await self.knowledge.of(version)
+            for position, answer in zip(group.positions, answers.answers(answering, outputs, top), strict=True):
+                found[position] = answer
+        return (found[0] if given.is_single else {"predictions": found}), version
+
+    async def _each(self, calls: Sequence[Any]) -> list[Any]:
+        if len(calls) == 1:
+            return [await calls[0]]
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _rows(self, known: Known, group: Group) -> tuple[Tensors, int]:
+        """Return the outputs of a group of rows, each with a row for each of them, and the version."""
+        signature, count = known.served, len(group.positions)
+        if signature.joins_rows:
+            return await self._batcher.submit(signature, group.tensors, count, self.config.request_timeout_seconds)
+        if not signature.has_rows:
+            result = await self.run(Call(signature, group.tensors))
+            return {name: value[np.newaxis] for name, value in result.outputs.items()}, result.version
+        size = next(iter(signature.inputs.values())).first_axis or 1
+        size = 1 if size < 0 else size
+        step = size if signature.fixed_rows else 1
+        calls = [self._fixed(signature, group.tensors, start, size, step) for start in range(0, count, step)]
+        parts = await self._each(calls)
+        outputs = {name: [row for part, _ in parts for row in part[name]] for name in parts[0][0]}
+        rows = {name: _stacked(listed[:count]) for name, listed in outputs.items()}
+        return rows, parts[-1][1]
+
+    async def _fixed(
+        self, signature: Signature, given: Tensors, start: int, size: int, step: int
+    ) -> tuple[dict[str, list[NDArray[Any]]], int]:
+        """Ask about `step` rows alone, made up to the `size` every call must have; return each output's rows."""
+        chosen = {name: rows[start : start + step] for name, rows in given.items()}
+        count = len(next(iter(chosen.values())))
+        padded = {
+            name: np.concatenate([rows, np.repeat(rows[-1:], size - count, axis=0)]) if count < size else rows
+            for name, rows in chosen.items()
+        }
+        result = await self.run(Call(signature, padded))
+        outputs = {}
+        for name, value in result.outputs.items():
+            has_rows = value.ndim > 0 and value.shape[0] == size
+            # An output without a row axis is the whole answer of a row that was asked about alone.
+            outputs[name] = list(value[:count]) if has_rows else [value] * count
+        return outputs, result.version
+
+    # ---- every protocol
+
+    async def run(self, call: Call) -> Result:
+        """Return what the model returns for complete tensors; joined with others where that changes nothing.
+
+        Raise an ApiError: UnavailableError, TooSlowError, InputError when the model refuses, ModelError when it fails.
+        """
+        try:
+            return await self.run_as_asked(call)
+        except ServingError as error:
+            raise of_serving(error) from error
+
+    async def run_as_asked(self, call: Call) -> Result:
+        """Do what `run` does, but raise a server's ServingError in its own words."""
+        is_plain = call.version is None and not call.label and not call.outputs
+        if is_plain and call.signature.joins_rows:
+            rows = {len(tensor) for tensor in call.inputs.values()}
+            count = next(iter(rows))
+            if len(rows) == 1 and 0 < count <= self.config.batch_size:
+                outputs, version = await self._batcher.submit(
+                    call.signature, call.inputs, count, self.config.request_timeout_seconds
                 )
-            self._model = learned
-            return learned
+                return Result(outputs, version)
+        response = await self._predict(call, self.config.request_timeout_seconds)
+        return _result(response)
+
+    async def raw(self, method: str, request: bytes, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        """Return a server's serialized reply to any of servers.METHODS; raise ServingError in its own words."""
+        return await self._servers.call(method, request, timeout or self.config.request_timeout_seconds)
+
+    async def _ask(self, signature: Signature, given: Tensors, seconds: float) -> tuple[Tensors, int]:
+        """Ask about rows that may be several callers'; the answer must have as many."""
+        count = len(next(iter(given.values())))
+        try:
+            result = _result(await self._predict(Call(signature, given), seconds))
+        except ServingError as error:
+            raise of_serving(error) from error
+        for name in signature.outputs:
+            shape = result.outputs[name].shape if name in result.outputs else ()
+            if not shape or shape[0] != count:
+                raise ModelError(f"the model returned {name} of shape {shape} for {count} rows")
+        return result.outputs, result.version
+
+    async def _predict(self, call: Call, seconds: float) -> serving_pb2.PredictResponse:
+        request = serving_pb2.PredictRequest(output_filter=call.outputs)
+        spec = request.model_spec
+        spec.name = self.config.model_name
+        spec.signature_name = call.signature.name
+        version = call.version if call.version is not None or call.label else self.config.model_version
+        if call.label:
+            spec.version_label = call.label
+        elif version is not None:
+            spec.version.value = version
+        for name, tensor in call.inputs.items():
+            tensors.fill(request.inputs[name], tensor, call.signature.inputs[name].dtype)
+        reply = await self._servers.call("Predict", request.SerializeToString(), seconds)
+        return serving_pb2.PredictResponse.FromString(reply)
+
+    async def model(self) -> tuple[dict[str, Any], int]:
+        """Return what /v1/model tells of the current version, and its number."""
+        known = await self.knowledge.served()
+        return facts.of(self.config.model_name, known), known.version
+
+
+def _result(response: serving_pb2.PredictResponse) -> Result:
+    outputs = {name: tensors.to_numpy(tensor) for name, tensor in sorted(response.outputs.items())}
+    return Result(outputs, response.model_spec.version.value)
+
+
+def _stacked(rows: list[NDArray[Any]]) -> NDArray[Any]:
+    """Return rows (row, ...) as one array; as objects where their shapes differ."""
+    if len({row.shape for row in rows}) == 1:
+        return np.stack(rows)
+    raise ModelError("the model answered the rows of one request in different shapes: send them one by one")

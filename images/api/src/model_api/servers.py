@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import socket
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 
-from model_api import messages
-from model_api.errors import InputError, TooSlowError, UnavailableError
+from serving_codec.status import Code, ServingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +22,14 @@ if TYPE_CHECKING:
     from model_api.tls import Tls
 
 LOG = logging.getLogger(__name__)
-PREDICT = "/tensorflow.serving.PredictionService/Predict"
-METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
+# The calls a gateway passes on, and the service each belongs to (tensorflow_serving/apis).
+METHODS = {
+    "Predict": "PredictionService",
+    "Classify": "PredictionService",
+    "Regress": "PredictionService",
+    "GetModelMetadata": "PredictionService",
+    "GetModelStatus": "ModelService",
+}
 # A batch may be larger than gRPC's 4 MB; keep-alive finds a pod that vanished without a word.
 OPTIONS = (
     ("grpc.max_receive_message_length", -1),
@@ -36,21 +42,31 @@ OPTIONS = (
     # Every connection its own: pods must not share one through gRPC's global pool.
     ("grpc.use_local_subchannel_pool", 1),
 )
-ATTEMPTS = 2
+ATTEMPTS = 3
 # A pod that refused a call is passed over for this long while there are others.
-REST_SECONDS = 1.0
+PASSED_OVER_SECONDS = 1.0
+# A pod whose address is gone is stopping, and answers for a while yet: longer than the chart's preStop sleep.
+LEAVING_SECONDS = 30.0
+# What another pod may answer otherwise: this one is away, or has not (or no longer) the model that is asked for.
+ELSEWHERE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND})
 
 
 @dataclass(eq=False)
 class Server:
-    """One address: its connection, the calls under way on it, and until when it is passed over."""
+    """One address: its connection, the calls under way on it, and when it is passed over or left out."""
 
     address: str
     channel: grpc.aio.Channel
-    predict: Callable[..., Any]
-    metadata: Callable[..., Any]
+    methods: dict[str, Callable[..., Any]]
     outstanding: int = 0
-    rests_until: float = field(default=0.0)
+    asked: int = 0
+    passed_over_until: float = 0.0
+    leaves_at: float = math.inf
+
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether the connection is there; one that is idle is asked to come up."""
+        return self.channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
 
 
 class Servers:
@@ -60,15 +76,23 @@ class Servers:
         # For the life of the process.
         self._tls = tls
         host, _, port = target.rpartition(":")
-        self._host = host
+        self._host = host.removeprefix("[").removesuffix("]")
         self._port = int(port)
         # As pods come and go.
         self._servers: dict[str, Server] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._asked = 0
 
     @property
     def count(self) -> int:
-        """Return how many addresses are known."""
-        return len(self._servers)
+        """Return how many addresses the name has."""
+        return sum(server.leaves_at == math.inf for server in self._servers.values())
+
+    @property
+    def are_connected(self) -> bool:
+        """Tell whether at least one server has a connection."""
+        # All of them are looked at: looking is what brings an idle one up.
+        return True in [server.is_connected for server in self._servers.values()]
 
     async def follow(self, seconds: float) -> None:
         """Look the name up every so many seconds until cancelled."""
@@ -77,18 +101,33 @@ class Servers:
             await asyncio.sleep(seconds)
 
     async def refresh(self) -> None:
-        """Look the name up once: connect to new addresses, let go of those that are gone."""
+        """Look the name up once: connect to new addresses, let those that are gone leave."""
         addresses = await self._resolve()
         if addresses is None:
             return
-        for address in addresses - set(self._servers):
-            LOG.info("server %s found", address)
-            self._servers[address] = _connect(address, self._tls)
+        now = time.monotonic()
+        for address in addresses:
+            known = self._servers.get(address)
+            if known is None:
+                LOG.info("server %s found", address)
+                self._servers[address] = _connect(address, self._tls)
+            else:
+                known.leaves_at = math.inf
         for address in set(self._servers) - addresses:
-            LOG.info("server %s is gone", address)
-            server = self._servers.pop(address)
-            # Calls under way may finish.
-            asyncio.get_running_loop().create_task(server.channel.close(grace=30))
+            server = self._servers[address]
+            if server.leaves_at == math.inf:
+                LOG.info("server %s is leaving", address)
+                server.leaves_at = now + LEAVING_SECONDS
+            elif now >= server.leaves_at:
+                self._let_go(server)
+
+    def _let_go(self, server: Server) -> None:
+        """Close a connection whose calls under way may finish."""
+        LOG.info("server %s is gone", server.address)
+        del self._servers[server.address]
+        task = asyncio.get_running_loop().create_task(server.channel.close(grace=30))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -96,41 +135,48 @@ class Servers:
             await server.channel.close(grace=None)
         self._servers.clear()
 
-    async def predict(self, request: bytes, timeout: float) -> Any:  # noqa: ASYNC109 - becomes the call's deadline
-        """Return the PredictResponse of the least busy server; another one is tried when it is away.
+    async def call(self, method: str, request: bytes, timeout: float) -> bytes:  # noqa: ASYNC109 - the call's deadline
+        """Return a server's reply to one of METHODS, serialized; others are tried where one cannot answer.
 
-        Raise UnavailableError, TooSlowError, or InputError when the model refuses the numbers.
+        Raise ServingError with the status and the words of the last one asked.
         """
-        return messages.PredictResponse.FromString(await self._call("predict", request, timeout))
-
-    async def get_metadata(self, request: bytes, timeout: float) -> Any:  # noqa: ASYNC109
-        """Return the GetModelMetadataResponse of one server; raise as `predict` does."""
-        return messages.GetModelMetadataResponse.FromString(await self._call("metadata", request, timeout))
-
-    async def _call(self, method: str, request: bytes, timeout: float) -> bytes:  # noqa: ASYNC109
         deadline = time.monotonic() + timeout
-        for attempt in range(ATTEMPTS):
-            server = self._least_busy()
+        tried: set[str] = set()
+        while True:
+            server = self._least_busy(tried)
+            tried.add(server.address)
             server.outstanding += 1
+            server.asked = self._asked = self._asked + 1
             try:
-                reply: bytes = await getattr(server, method)(request, timeout=max(0.001, deadline - time.monotonic()))
+                left = max(0.001, deadline - time.monotonic())
+                reply: bytes = await server.methods[method](request, timeout=left)
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.UNAVAILABLE:
-                    server.rests_until = time.monotonic() + REST_SECONDS
-                    if attempt + 1 < ATTEMPTS and time.monotonic() < deadline:
-                        continue
-                raise _translated(error) from error
+                    server.passed_over_until = time.monotonic() + PASSED_OVER_SECONDS
+                is_answered_elsewhere = error.code() in ELSEWHERE and len(tried) < min(ATTEMPTS, len(self._servers))
+                if is_answered_elsewhere and time.monotonic() < deadline:
+                    continue
+                raise ServingError(Code(error.code().value[0]), error.details() or "") from error
             else:
                 return reply
             finally:
                 server.outstanding -= 1
-        raise UnavailableError("no server answers")
 
-    def _least_busy(self) -> Server:
-        if not self._servers:
-            raise UnavailableError("no server is ready yet")
+    def _least_busy(self, tried: set[str]) -> Server:
+        """Return the server for the next call: one that stays and answers, has least to do, was asked longest ago."""
+        servers = [server for address, server in self._servers.items() if address not in tried]
+        if not servers:
+            raise ServingError(Code.UNAVAILABLE, "no server is ready yet")
         now = time.monotonic()
-        return min(self._servers.values(), key=lambda server: (server.rests_until > now, server.outstanding))
+        return min(
+            servers,
+            key=lambda server: (
+                server.leaves_at != math.inf,
+                server.passed_over_until > now,
+                server.outstanding,
+                server.asked,
+            ),
+        )
 
     async def _resolve(self) -> set[str] | None:
         """Return the addresses of the name; None keeps those known while the name service does not answer."""
@@ -157,24 +203,10 @@ def _connect(address: str, tls: Tls | None) -> Server:
     else:
         options = (*OPTIONS, ("grpc.ssl_target_name_override", tls.server_name))
         channel = grpc.aio.secure_channel(address, tls.credentials, options=options)
-    return Server(address, channel, channel.unary_unary(PREDICT), channel.unary_unary(METADATA))
-
-
-def _translated(error: grpc.aio.AioRpcError) -> Exception:
-    """Return the error a caller is told of; one table for every gRPC status."""
-    details = (error.details() or "").splitlines()[0] if error.details() else error.code().name
-    match error.code():
-        case grpc.StatusCode.DEADLINE_EXCEEDED:
-            return TooSlowError("the model did not answer in time")
-        case grpc.StatusCode.INVALID_ARGUMENT:
-            return InputError(f"the model refused the request: {details[:300]}")
-        case grpc.StatusCode.UNAVAILABLE:
-            return UnavailableError("no server answers")
-        case grpc.StatusCode.NOT_FOUND | grpc.StatusCode.FAILED_PRECONDITION | grpc.StatusCode.RESOURCE_EXHAUSTED:
-            return UnavailableError(f"the model cannot be asked now: {details[:300]}")
-        case _:
-            LOG.error("server answered %s: %s", error.code().name, details)
-            return UnavailableError("the server failed")
+    methods: dict[str, Callable[..., Any]] = {
+        name: channel.unary_unary(f"/tensorflow.serving.{service}/{name}") for name, service in METHODS.items()
+    }
+    return Server(address, channel, methods)
 
 
 @contextlib.asynccontextmanager

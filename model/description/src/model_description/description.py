@@ -79,7 +79,7 @@ class Description:
 
 
 def parse(content: bytes) -> Description:
-    """Return the description in JSON; raise DescriptionError that names the field, what was expected and what it has."""
+    """Return the description in JSON; raise DescriptionError that names the field, what was expected, what it has."""
     if len(content) > MAXIMUM_BYTES:
         raise DescriptionError(f"the description has {len(content)} bytes, more than {MAXIMUM_BYTES}")
     try:
@@ -133,7 +133,9 @@ def _each(given: Mapping[str, Any], name: str, convert: Callable[[str, Any], Any
 
 
 def _labels(value: object) -> tuple[str, ...]:
-    _expect(isinstance(value, list) and all(isinstance(label, str) for label in value), "labels", "a list of texts", value)
+    _expect(
+        isinstance(value, list) and all(isinstance(label, str) for label in value), "labels", "a list of texts", value
+    )
     labels = tuple(value) if isinstance(value, list) else ()
     _expect(len(set(labels)) == len(labels), "labels", "each label once", value)
     return labels
@@ -144,7 +146,9 @@ def _input(name: str, value: object) -> InputDescription:
     given = dict(value) if isinstance(value, dict) else {}
     for bound in ("minimum", "maximum"):
         _expect(given.get(bound) is None or _is_number(given[bound]), f"{name}.{bound}", "a number", given.get(bound))
-    return InputDescription(_one_of(given, "meaning", MEANINGS), given.get("minimum"), given.get("maximum"), _text(given, "help"))
+    return InputDescription(
+        _one_of(given, "meaning", MEANINGS), given.get("minimum"), given.get("maximum"), _text(given, "help")
+    )
 
 
 def _output(name: str, value: object) -> OutputDescription:

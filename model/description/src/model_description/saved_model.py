@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
@@ -15,6 +14,7 @@ from model_description.protos import serving_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from model_description.description import Description
     from model_description.signature import Signature
@@ -125,7 +125,5 @@ def _nodes(content: bytes) -> Iterable[serving_pb2.NodeDef]:
         attribute(name=request, op="Placeholder", attr={"dtype": string, "shape": type_of(shape=vector)}),
         attribute(name=size, op="Shape", input=[request], attr={"T": string, "out_type": int32}),
         attribute(name=constant, op="Const", attr={"dtype": string, "value": type_of(tensor=value)}),
-        attribute(
-            name=f"{_SCOPE}/answer", op="Fill", input=[size, constant], attr={"T": string, "index_type": int32}
-        ),
+        attribute(name=f"{_SCOPE}/answer", op="Fill", input=[size, constant], attr={"T": string, "index_type": int32}),
     )

@@ -55,6 +55,12 @@ def _check_description(signature: Signature, description: Description) -> None:
         missing = set(signature.inputs) - set(description.example.inputs) - signature.optional
         if missing:
             raise UnusableError(f"the description's example has no value for the input {min(missing)!r}")
+        unknown = set(description.example.outputs) - set(signature.outputs)
+        if unknown:
+            raise UnusableError(
+                f"the description's example tells of an output {min(unknown)!r}, which signature {signature.name!r} "
+                f"has not; it has {', '.join(signature.outputs)}"
+            )
     scores = scores_of(signature, description.task)
     if scores is not None and description.labels:
         check_labels(scores, description.task, len(description.labels))

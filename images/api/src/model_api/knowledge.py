@@ -1,0 +1,245 @@
+"""What is known of each version of the model, learned once from the server that serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from model_api.errors import ModelError, NotReadyError, of_serving
+from model_description import description as description_json
+from model_description import saved_model, usable
+from model_description.description import Description
+from model_description.errors import DescriptionError, UnusableError
+from model_description.protos import serving_pb2
+from serving_codec.status import ServingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from model_api.config import Config
+    from model_api.servers import Servers
+    from model_description.signature import Signature
+
+LOG = logging.getLogger(__name__)
+LOOKUP_TIMEOUT_SECONDS = 5.0
+# How often the newest version is asked for, and how long one that nobody has met is remembered.
+REFRESH_SECONDS = 2.0
+FORGET_SECONDS = 60.0
+SIGNATURES = "signature_def"
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """A served version: its signatures, what it says of itself, and how /predict calls it.
+
+    `problem` says why /predict cannot ("" where it can); then there is no `signature`.
+    """
+
+    version: int
+    signatures: Mapping[str, Signature]
+    description: Description | None
+    signature: Signature | None
+    problem: str
+    task: str
+    labels: tuple[str, ...]
+
+    @cached_property
+    def served(self) -> Signature:
+        """Return the signature /predict calls; raise ModelError where there is none."""
+        if self.signature is None:
+            raise ModelError(f"version {self.version} cannot be used: {self.problem}")
+        return self.signature
+
+    @property
+    def told(self) -> Description:
+        """Return what the model says of the signature that is called: nothing of it, where it says nothing."""
+        is_about = self.description is not None and self.signature is not None
+        if is_about and self.description is not None and self.description.signature == self.served.name:
+            return self.description
+        return Description()
+
+    def scores_are_logits(self, output: str) -> bool:
+        """Tell whether the model says that an output's numbers are logits."""
+        described = self.told.outputs.get(output)
+        return described is not None and described.scores == "logits"
+
+
+@dataclass
+class _Met:
+    """A version's lookup, shared by all who wait for it, and when the version was last met."""
+
+    lookup: asyncio.Task[Known]
+    seen: float
+
+
+class Knowledge:
+    """The versions of one model.
+
+    A request never waits for a lookup unless a version answers that nobody has met before; lookups of one version are
+    one. What nobody has met for a while is forgotten.
+    """
+
+    def __init__(self, config: Config, servers: Servers) -> None:
+        # For the life of the process.
+        self._config = config
+        self._servers = servers
+        # As versions come and go.
+        self._versions: dict[int, _Met] = {}
+        self._current: Known | None = None
+        self._newest: asyncio.Task[Known] | None = None
+        self.reason = "the model is not known yet"
+
+    @property
+    def current(self) -> Known | None:
+        """Return the version that was the newest when the servers were last asked, None before that."""
+        return self._current
+
+    async def follow(self) -> None:
+        """Ask for the newest version every so often until cancelled."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    async def refresh(self) -> None:
+        """Ask for the newest version once; what goes wrong is kept as the reason."""
+        try:
+            await self.newest()
+        except Exception as error:  # noqa: BLE001 - told by the probe, and tried again
+            self._tell(str(error))
+        else:
+            self.reason = ""
+        self._forget()
+
+    async def newest(self) -> Known:
+        """Return what is known of the version the servers serve now; callers side by side share one lookup."""
+        if self._newest is None or self._newest.done():
+            self._newest = asyncio.create_task(self._ask_newest())
+        return await asyncio.shield(self._newest)
+
+    async def served(self) -> Known:
+        """Return the current version, asking only while none is known; raise an ApiError when none answers."""
+        return self._current or await self.newest()
+
+    async def of(self, version: int) -> Known:
+        """Return what is known of a version; the first to ask looks it up and all others wait for that."""
+        met = self._versions.get(version)
+        if met is None or (met.lookup.done() and met.lookup.exception() is not None):
+            met = _Met(asyncio.create_task(self._look_up(version)), 0.0)
+            self._versions[version] = met
+        met.seen = time.monotonic()
+        return met.lookup.result() if met.lookup.done() else await asyncio.shield(met.lookup)
+
+    async def _ask_newest(self) -> Known:
+        version, definitions = await self._metadata(self._config.model_version)
+        met = self._versions.get(version)
+        if met is None or (met.lookup.done() and met.lookup.exception() is not None):
+            self._versions[version] = _Met(asyncio.create_task(self._learn(version, definitions)), 0.0)
+        self._current = await self.of(version)
+        return self._current
+
+    async def _look_up(self, version: int) -> Known:
+        _, definitions = await self._metadata(version)
+        return await self._learn(version, definitions)
+
+    async def _metadata(self, version: int | None) -> tuple[int, Mapping[str, Any]]:
+        request = serving_pb2.GetModelMetadataRequest(metadata_field=[SIGNATURES])
+        request.model_spec.name = self._config.model_name
+        if version is not None:
+            request.model_spec.version.value = version
+        try:
+            reply = await self._servers.call("GetModelMetadata", request.SerializeToString(), LOOKUP_TIMEOUT_SECONDS)
+        except ServingError as error:
+            raise of_serving(error) from error
+        response = serving_pb2.GetModelMetadataResponse.FromString(reply)
+        definitions = serving_pb2.SignatureDefMap.FromString(response.metadata[SIGNATURES].value).signature_def
+        return response.model_spec.version.value, definitions
+
+    async def _learn(self, version: int, definitions: Mapping[str, Any]) -> Known:
+        description, problem = None, ""
+        if description_json.SIGNATURE in definitions:
+            try:
+                description = description_json.parse(await self._description(version))
+            except DescriptionError as error:
+                problem = f"its description cannot be read: {error}"
+        known = self._joinable(_known(version, definitions, description, problem, self._config))
+        if known.problem:
+            LOG.error("model %s version %s cannot be used: %s", self._config.model_name, version, known.problem)
+        else:
+            inputs = ", ".join(f"{name} {spec}" for name, spec in known.served.inputs.items())
+            LOG.info("model %s version %s: task %s, takes %s", self._config.model_name, version, known.task, inputs)
+        return known
+
+    def _joinable(self, known: Known) -> Known:
+        """Have versions with equal signatures share one, so that their requests still travel together."""
+        others = [
+            met.lookup.result() for met in self._versions.values() if met.lookup.done() and not met.lookup.exception()
+        ]
+        for other in others:
+            if other.signature is not None and other.signature == known.signature:
+                return replace(known, signature=other.signature)
+        return known
+
+    async def _description(self, version: int) -> bytes:
+        """Return what a version says of itself; the newest may be another one by now."""
+        request = serving_pb2.PredictRequest()
+        request.model_spec.name = self._config.model_name
+        request.model_spec.signature_name = description_json.SIGNATURE
+        request.model_spec.version.value = version
+        tensor = request.inputs[description_json.REQUEST]
+        tensor.dtype = serving_pb2.DT_STRING
+        tensor.tensor_shape.dim.add(size=1)
+        tensor.string_val.append(b"")
+        try:
+            reply = await self._servers.call("Predict", request.SerializeToString(), LOOKUP_TIMEOUT_SECONDS)
+        except ServingError as error:
+            raise of_serving(error) from error
+        answer = serving_pb2.PredictResponse.FromString(reply).outputs[description_json.ANSWER].string_val
+        return bytes(answer[0]) if answer else b""
+
+    def _forget(self) -> None:
+        now = time.monotonic()
+        for version, met in list(self._versions.items()):
+            is_current = self._current is not None and version == self._current.version
+            if not is_current and now - met.seen > FORGET_SECONDS:
+                del self._versions[version]
+
+    def _tell(self, reason: str) -> None:
+        if reason != self.reason:
+            LOG.warning("the model's servers do not tell what they serve: %s", reason)
+            self.reason = reason
+
+    def check_ready(self) -> None:
+        """Raise NotReadyError with the reason unless the current version can be predicted with."""
+        if self._current is None:
+            raise NotReadyError(self.reason)
+        if self._current.problem:
+            raise NotReadyError(f"version {self._current.version} cannot be used: {self._current.problem}")
+        if self._config.require_description and self._current.description is None:
+            raise NotReadyError(
+                f"version {self._current.version} does not describe itself, as every model does that training "
+                "publishes: the servers still have one of an earlier chart"
+            )
+
+
+def _known(
+    version: int, definitions: Mapping[str, Any], description: Description | None, problem: str, config: Config
+) -> Known:
+    """Return what is known of a version; what values say of the model comes before what it says itself."""
+    signatures = saved_model.signatures_of(definitions)
+    signature: Signature | None = None
+    told = description if description is not None and description.signature == config.signature_name else Description()
+    task, labels = config.model_task or told.task, config.model_labels or told.labels
+    try:
+        signature = usable.check(signatures, config.signature_name, description)
+        scores = usable.scores_of(signature, task)
+        if scores is not None and labels:
+            usable.check_labels(scores, task, len(labels))
+    except UnusableError as error:
+        problem = problem or str(error)
+    if problem:
+        signature = None
+    return Known(version, signatures, description, signature, problem, task, labels)
