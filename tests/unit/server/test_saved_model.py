@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from model_server.saved_model import QUICK_SECONDS, SavedModel, SessionOptions
-from model_server.status import Code, ServingError
+from serving_codec.status import Code, ServingError
 from tests.contract import models
 
 if TYPE_CHECKING:

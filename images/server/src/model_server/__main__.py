@@ -58,7 +58,7 @@ def _serve(flags: Flags) -> int:
     from model_server import memory, startup  # noqa: PLC0415
     from model_server.listeners import GrpcListener, metrics_path  # noqa: PLC0415
     from model_server.predict import Options  # noqa: PLC0415
-    from model_server.status import ServingError  # noqa: PLC0415
+    from serving_codec.status import ServingError  # noqa: PLC0415
 
     stopped = threading.Event()
     options = Options(flags.enable_signature_method_name_check, flags.enable_serialization_as_tensor_content)
@@ -123,7 +123,7 @@ def _listen_rest(flags: Flags, manager: Manager, options: Options, page: str | N
 def _follow_config(flags: Flags, manager: Manager, stopped: threading.Event) -> None:
     """Read the model config file again at its period, changed or not; an error leaves what runs as it is."""
     from model_server import startup  # noqa: PLC0415
-    from model_server.status import ServingError  # noqa: PLC0415
+    from serving_codec.status import ServingError  # noqa: PLC0415
 
     seconds = flags.model_config_file_poll_wait_seconds
     if not flags.model_config_file or seconds <= 0:

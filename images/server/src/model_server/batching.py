@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model_server import metrics
-from model_server.status import Code, ServingError, invalid_argument
+from serving_codec.status import Code, ServingError, invalid_argument
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,7 +14,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from model_server.status import invalid_argument
+from serving_codec.status import invalid_argument
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

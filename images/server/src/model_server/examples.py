@@ -11,7 +11,8 @@ import numpy as np
 from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import classification_pb2, inference_pb2, regression_pb2
 
-from model_server.status import Code, ServingError, invalid_argument
+from serving_codec.status import Code, ServingError, invalid_argument
+from serving_codec.tensors import as_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,13 +44,6 @@ def serialized(message: Any) -> NDArray[Any]:
     if not examples:
         raise invalid_argument("Input is empty.")
     return as_objects([context + example.SerializeToString() for example in examples])
-
-
-def as_objects(values: Sequence[bytes]) -> NDArray[Any]:
-    """Return strings (string,) as an array of objects, which keeps trailing NULs."""
-    array = np.empty(len(values), object)
-    array[:] = values
-    return array
 
 
 def classify(

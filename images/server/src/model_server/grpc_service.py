@@ -8,6 +8,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import grpc
+import tensorflow as tf
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -20,17 +22,17 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from model_server import examples, metrics, model_config, predict, tensors
-from model_server.manager import Choice
-from model_server.status import Code, ServingError, invalid_argument
+from model_server import examples, metrics, model_config, predict
+from serving_codec import tensors
+from serving_codec.paths import Choice
+from serving_codec.status import Code, ServingError, invalid_argument
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import grpc
-
     from model_server.manager import Manager, Version
     from model_server.predict import Options
+    from serving_codec.json_tensors import Output
 
 LOG = logging.getLogger(__name__)
 # Longer messages are cut, as gRPC carries them in a header.
@@ -93,10 +95,15 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
             reply = predict_pb2.PredictResponse()
             _tell_model(reply.model_spec, name, version, signature_name)
             for output in outputs:
-                tensors.fill(
-                    reply.outputs[output.alias], output.value, output.dtype, as_content=self._options.as_tensor_content
-                )
+                self._write(reply.outputs[output.alias], output)
             return reply
+
+    def _write(self, proto: Any, output: Output) -> None:
+        if output.dtype in tensors.NUMPY_BY_NUMBER:
+            tensors.fill(proto, output.value, output.dtype, as_content=self._options.as_tensor_content)
+        else:
+            # Complex, quantized and the like, which nobody is in a hurry for.
+            proto.CopyFrom(tf.make_tensor_proto(output.value, dtype=tf.dtypes.as_dtype(output.dtype)))
 
     def _infer(self, method: str, infer: Callable[..., Any], reply: Any, request: Any, context: Any) -> Any:
         """Return the reply with the result of `infer`, one of examples.py's, on the request's examples."""
@@ -252,5 +259,5 @@ def _abort(context: grpc.ServicerContext, error: ServingError) -> Any:
     message = error.message
     if len(message) > MAXIMUM_MESSAGE_CHARACTERS:
         message = message[:MAXIMUM_MESSAGE_CHARACTERS] + "...TRUNCATED"
-    context.abort(error.code.grpc, message)
+    context.abort(grpc.StatusCode[error.code.name], message)
     raise AssertionError("abort raises") from error

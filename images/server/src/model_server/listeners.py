@@ -23,7 +23,7 @@ from tensorflow_serving.apis import (
 from model_server import config_messages, cpus, startup
 from model_server.grpc_service import ModelService, PredictionService
 from model_server.rest import App, Settings
-from model_server.status import Code, ServingError
+from serving_codec.status import Code, ServingError
 
 if TYPE_CHECKING:
     from model_server.flags import Flags

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from model_server.status import Code, ServingError, invalid_argument
+from serving_codec.status import Code, ServingError, invalid_argument
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_server import memory, versions
-from model_server.status import Code, ServingError, invalid_argument
+from serving_codec.status import Code, ServingError, invalid_argument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from model_server.model_config import ModelConfig
     from model_server.saved_model import Runner
+    from serving_codec.paths import Choice
 
 LOG = logging.getLogger(__name__)
 
@@ -70,14 +71,6 @@ class Model:
     def in_state(self, state: State) -> list[Version]:
         """Return the versions in a state."""
         return [version for version in self.versions.values() if version.state is state]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The version a request asks for: a number, a label, or the newest."""
-
-    number: int | None = None
-    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -203,11 +196,6 @@ class Manager:
         self._stop.set()
         with self._changed:
             self._changed.notify_all()
-
-    @property
-    def is_stopped(self) -> bool:
-        """Tell whether stop was called."""
-        return self._stop.is_set()
 
     def poll(self) -> None:
         """Look at the disk once and set out to load what is wanted and to let go of what is not."""
@@ -344,10 +332,10 @@ class Manager:
             attempts += 1
             if attempts > self._retries.count:
                 break
-            self._rest(version)
+            self._pause(version)
         self._set(version, State.END)
 
-    def _rest(self, version: Version) -> None:
+    def _pause(self, version: Version) -> None:
         """Wait until the next try is due, or the version is wanted no more."""
         with self._changed:
             self._changed.wait_for(

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from model_server.status import ServingError, invalid_argument
+from serving_codec.status import ServingError, invalid_argument
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,8 +6,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from model_server import metrics, tensors
-from model_server.status import Code, ServingError, invalid_argument
+from model_server import metrics
+from serving_codec import tensors
+from serving_codec.json_tensors import Output
+from serving_codec.status import Code, ServingError, invalid_argument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,15 +37,6 @@ class Options:
 
     check_method: bool = False
     as_tensor_content: bool = False
-
-
-@dataclass(frozen=True)
-class Output:
-    """A fetched tensor by its alias, with the dtype of the signature."""
-
-    alias: str
-    dtype: int
-    value: NDArray[Any]
 
 
 def signature_of(model: Runner, name: str, *, check_method: bool = False) -> Any:

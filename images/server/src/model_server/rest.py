@@ -9,16 +9,16 @@ import json
 import logging
 import re
 import time
-import urllib.parse
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 
-from model_server import examples, grpc_service, json_examples, json_tensors, metrics, predict
-from model_server.manager import Choice
-from model_server.status import Code, ServingError, invalid_argument
+from model_server import examples, grpc_service, metrics, predict
+from serving_codec import json_examples, json_tensors
+from serving_codec.paths import Choice, Request, parse_path
+from serving_codec.status import Code, ServingError, invalid_argument
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,13 +31,7 @@ if TYPE_CHECKING:
     Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 LOG = logging.getLogger(__name__)
-MODEL_PATH = re.compile(
-    r"/v1/models(?:/(?P<model>[^/:]+))?(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
-    r"(?P<rest>/metadata|:(?:predict|classify|regress))?",
-    re.IGNORECASE,
-)
 ORIGIN = re.compile(rb"https?://")
-INT64_MAXIMUM = 2**63 - 1
 INFLATED_BYTES = 100 << 20
 # What is parsed in a millisecond.
 SMALL_BODY_BYTES = 32 << 10
@@ -47,15 +41,6 @@ CORS_HEADERS = (
     (b"access-control-allow-methods", b"POST, GET"),
     (b"access-control-allow-headers", b"Content-Type"),
 )
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a request's path asks for; `action` is status, metadata, predict, classify or regress."""
-
-    action: str
-    model: str
-    choice: Choice
 
 
 @dataclass(frozen=True)
@@ -211,9 +196,9 @@ class App:
             signature = predict.signature_of(model, name, check_method=self._options.check_method)
             if not signature.inputs:
                 raise invalid_argument(f"Failed to get input map for signature: {signature_name or 'DEFAULT'}")
-            inputs, is_rows = json_tensors.read_inputs(
-                document, signature, may_hold_booleans=json_tensors.may_hold_booleans(body)
-            )
+            dtypes = {alias: info.dtype for alias, info in signature.inputs.items()}
+            may_hold_booleans = json_tensors.may_hold_booleans(body)
+            inputs, is_rows = json_tensors.read_inputs(document, dtypes, may_hold_booleans=may_hold_booleans)
             if not (may_take_long or model.is_quick(inputs)):
                 raise _MayTakeLongError
             run = predict.timed(model, request.model, "Predict", self._settings.timeout_ms)
@@ -232,27 +217,6 @@ class App:
             result = infer(version.runner, signature_name, given, run, check_method=self._options.check_method)
         write = json_examples.write_classifications if is_classify else json_examples.write_regressions
         return write(result)
-
-
-def parse_path(method: str, path: str) -> Request | None:
-    """Return what a path under /v1/ asks for; None for a version beyond int64, which upstream answers 400 and empty."""
-    malformed = invalid_argument(f"Malformed request: {method} {path}")
-    found = MODEL_PATH.fullmatch(path)
-    if found is None:
-        raise malformed
-    rest = found["rest"] or ""
-    if not found["model"]:
-        raise invalid_argument("Missing model name in request.") if method == "GET" else malformed
-    action = rest.lstrip("/:") if rest else "status"
-    wanted = "POST" if rest.startswith(":") else "GET"
-    # An upper-case verb matches the path and is malformed all the same.
-    if method != wanted or (rest.startswith(":") and action != action.lower()):
-        raise malformed
-    number = int(found["version"]) if found["version"] else None
-    if number is not None and number > INT64_MAXIMUM:
-        return None
-    label = urllib.parse.unquote(found["label"]) if found["label"] else None
-    return Request(action.lower(), urllib.parse.unquote(found["model"]), Choice(number, label))
 
 
 def _metrics(path: str, target: str) -> Reply:

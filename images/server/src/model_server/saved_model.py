@@ -15,7 +15,7 @@ from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.client import pywrap_tf_session  # the calls Session.run itself makes
 
 from model_server import metrics
-from model_server.status import Code, ServingError
+from serving_codec.status import Code, ServingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

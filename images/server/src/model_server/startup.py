@@ -10,7 +10,7 @@ from model_server import batching, config_messages, cpus, litert, model_config, 
 from model_server.manager import Manager, Retries, Threads
 from model_server.model_config import ModelConfig
 from model_server.saved_model import SavedModel, SessionOptions
-from model_server.status import invalid_argument
+from serving_codec.status import invalid_argument
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,9 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
-from model_server import examples, metrics, predict, tensors
-from model_server.status import Code, ServingError, invalid_argument
+from model_server import examples, metrics, predict
+from serving_codec import tensors
+from serving_codec.status import Code, ServingError, invalid_argument
 
 if TYPE_CHECKING:
     from model_server.saved_model import Runner

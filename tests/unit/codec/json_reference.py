@@ -5,35 +5,35 @@ Rules: RapidJSON with kParseNanAndInfFlag and kParseStopWhenDoneFlag, and util/j
 
 from __future__ import annotations
 
-import base64
-import binascii
+import itertools
 import math
 import re
 from typing import Any
 
 import numpy as np
-from tensorflow.core.framework import types_pb2
+
+from model_description.protos import serving_pb2
 
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 CONSTANTS = {"NaN": math.nan, "-NaN": math.nan, "Infinity": math.inf, "Inf": math.inf}
 CONSTANTS |= {"-Infinity": -math.inf, "-Inf": -math.inf}
 ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 INT32 = (-(2**31), 2**31 - 1)
-RANGES = {
-    types_pb2.DT_INT32: INT32,
-    types_pb2.DT_UINT8: INT32,
-    types_pb2.DT_INT64: (-(2**63), 2**63 - 1),
-    types_pb2.DT_UINT32: (0, 2**32 - 1),
+RANGES: dict[int, tuple[int, int]] = {
+    serving_pb2.DT_INT32: INT32,
+    serving_pb2.DT_UINT8: INT32,
+    serving_pb2.DT_INT64: (-(2**63), 2**63 - 1),
+    serving_pb2.DT_UINT32: (0, 2**32 - 1),
 }
-DTYPES = {
-    types_pb2.DT_FLOAT: np.float32,
-    types_pb2.DT_DOUBLE: np.float64,
-    types_pb2.DT_BOOL: np.bool_,
-    types_pb2.DT_STRING: object,
-    types_pb2.DT_INT32: np.int32,
-    types_pb2.DT_UINT8: np.uint8,
-    types_pb2.DT_INT64: np.int64,
-    types_pb2.DT_UINT32: np.uint32,
+DTYPES: dict[int, Any] = {
+    serving_pb2.DT_FLOAT: np.float32,
+    serving_pb2.DT_DOUBLE: np.float64,
+    serving_pb2.DT_BOOL: np.bool_,
+    serving_pb2.DT_STRING: object,
+    serving_pb2.DT_INT32: np.int32,
+    serving_pb2.DT_UINT8: np.uint8,
+    serving_pb2.DT_INT64: np.int64,
+    serving_pb2.DT_UINT32: np.uint32,
 }
 
 
@@ -130,12 +130,22 @@ def _string(text: str, at: int) -> tuple[str, int]:
         elif text[at + 1 : at + 2] in ESCAPES and at + 1 < len(text):
             found, at = found + ESCAPES[text[at + 1]], at + 2
         elif re.fullmatch("u[0-9a-fA-F]{4}", text[at + 1 : at + 6]):
-            found, at = found + chr(int(text[at + 2 : at + 6], 16)), at + 6
+            character, at = _unicode(text, at)
+            found += character
         else:
             raise RefusedError
     if at >= len(text):
         raise RefusedError
     return found, at + 1
+
+
+def _unicode(text: str, at: int) -> tuple[str, int]:
+    unit = int(text[at + 2 : at + 6], 16)
+    if not 0xD800 <= unit < 0xE000:
+        return chr(unit), at + 6
+    if unit >= 0xDC00 or not re.fullmatch(r"\\u[dD][c-fC-F][0-9a-fA-F]{2}", text[at + 6 : at + 12]):
+        raise RefusedError
+    return chr(0x10000 + ((unit - 0xD800) << 10) + int(text[at + 8 : at + 12], 16) - 0xDC00), at + 12
 
 
 def tensor(value: Any, dtype: int) -> np.ndarray[Any, Any]:
@@ -168,9 +178,9 @@ def _check(value: Any, shape: list[int]) -> None:
 
 def scalar(value: Any, dtype: int) -> Any:
     """Return one value as its dtype has it."""
-    if dtype == types_pb2.DT_STRING:
+    if dtype == serving_pb2.DT_STRING:
         return _bytes(value)
-    if dtype == types_pb2.DT_BOOL:
+    if dtype == serving_pb2.DT_BOOL:
         if not isinstance(value, bool):
             raise RefusedError
         return value
@@ -190,10 +200,21 @@ def _bytes(value: Any) -> bytes:
         return value.encode()
     if not isinstance(value, dict) or list(value) != ["b64"] or not isinstance(value["b64"], str):
         raise RefusedError
-    try:
-        return base64.b64decode(value["b64"], validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise RefusedError from error
+    return base64(value["b64"])
+
+
+def base64(text: str) -> bytes:
+    """Return what absl::Base64Unescape does, bit by bit."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    marks = [mark for mark in text if mark not in " \t\n\v\f\r"]
+    data = list(itertools.takewhile(lambda mark: mark not in "=.", marks))
+    padding = marks[len(data) :]
+    if set(data) - set(alphabet) or set(padding) - set("=.") or len(data) % 4 == 1:
+        raise RefusedError
+    if padding and len(padding) != -len(data) % 4:
+        raise RefusedError
+    bits = "".join(f"{alphabet.index(mark):06b}" for mark in data)
+    return bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits) - 7, 8))
 
 
 def read(text: str, dtype: int) -> tuple[np.ndarray[Any, Any], bool]:
@@ -225,7 +246,7 @@ def _rows(rows: Any) -> list[Any]:
 def _stacked(rows: list[np.ndarray[Any, Any]], dtype: int) -> np.ndarray[Any, Any]:
     if any(row.shape != rows[0].shape for row in rows):
         raise RefusedError
-    stacked = np.empty((len(rows), *rows[0].shape), DTYPES[dtype])
+    stacked: np.ndarray[Any, Any] = np.empty((len(rows), *rows[0].shape), DTYPES[dtype])
     for position, row in enumerate(rows):
         stacked[position] = row
     return stacked

@@ -1,14 +1,12 @@
-"""Errors by TensorFlow's codes, and what they become on HTTP and gRPC."""
+"""Errors by TensorFlow's codes, and what they become on HTTP."""
 
 from __future__ import annotations
 
 from enum import Enum
 
-import grpc
-
 
 class Code(Enum):
-    """TensorFlow's error codes; the value is the number in google/rpc/code.proto."""
+    """TensorFlow's error codes; name and value are those of google/rpc/code.proto, and so gRPC's."""
 
     OK = 0
     CANCELLED = 1
@@ -32,11 +30,6 @@ class Code(Enum):
     def http(self) -> int:
         """Return the HTTP status TensorFlow Serving answers with (its http_rest_api_util.cc)."""
         return _HTTP.get(self, 500)
-
-    @property
-    def grpc(self) -> grpc.StatusCode:
-        """Return gRPC's code of the same name."""
-        return grpc.StatusCode[self.name]
 
 
 _HTTP = {

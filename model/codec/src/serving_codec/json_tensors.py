@@ -3,46 +3,58 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
+import functools
 import itertools
 import json
 import math
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
-import tensorflow as tf
-from tensorflow.core.framework import types_pb2
 
-from model_server.status import Code, ServingError, invalid_argument
+from model_description.protos import serving_pb2
+from serving_codec import b64
+from serving_codec.status import Code, ServingError, invalid_argument
+from serving_codec.tensors import NUMPY_BY_NUMBER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
-
-    from model_server.predict import Output
 
     TensorOf = Callable[[Any, int], NDArray[Any]]
 
 SHOWN_BYTES = 256
-SAFE_DIGITS = 18
-FLOATS = (types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE)
+# Integers of so many characters surely fit 64 bits, and of more than so many surely do not.
+SAFE_DIGITS, MOST_DIGITS = 18, 20
+FLOATS = frozenset({serving_pb2.DT_FLOAT, serving_pb2.DT_DOUBLE})
+# What upstream's REST neither reads nor writes, though graphs take it.
+HALVES = frozenset({serving_pb2.DT_HALF, serving_pb2.DT_BFLOAT16})
 # What numpy makes of JSON's numbers.
 NUMBERS = (np.dtype(np.float64), np.dtype(np.int64))
 # The integer range a token may have, by dtype; narrower types wrap.
 INTEGERS: dict[int, tuple[int, int]] = {
-    types_pb2.DT_INT8: (-(2**31), 2**31 - 1),
-    types_pb2.DT_INT16: (-(2**31), 2**31 - 1),
-    types_pb2.DT_INT32: (-(2**31), 2**31 - 1),
-    types_pb2.DT_UINT8: (-(2**31), 2**31 - 1),
-    types_pb2.DT_INT64: (-(2**63), 2**63 - 1),
-    types_pb2.DT_UINT32: (0, 2**32 - 1),
-    types_pb2.DT_UINT64: (0, 2**64 - 1),
+    serving_pb2.DT_INT8: (-(2**31), 2**31 - 1),
+    serving_pb2.DT_INT16: (-(2**31), 2**31 - 1),
+    serving_pb2.DT_INT32: (-(2**31), 2**31 - 1),
+    serving_pb2.DT_UINT8: (-(2**31), 2**31 - 1),
+    serving_pb2.DT_INT64: (-(2**63), 2**63 - 1),
+    serving_pb2.DT_UINT32: (0, 2**32 - 1),
+    serving_pb2.DT_UINT64: (0, 2**64 - 1),
 }
-WRITABLE = (*FLOATS, *INTEGERS, types_pb2.DT_UINT16, types_pb2.DT_BOOL, types_pb2.DT_STRING)
+WRITABLE = frozenset({*FLOATS, *INTEGERS, serving_pb2.DT_UINT16, serving_pb2.DT_BOOL, serving_pb2.DT_STRING})
+
+
+@dataclass(frozen=True)
+class Output:
+    """A tensor of a reply by its alias, with the dtype (its number) of the signature."""
+
+    alias: str
+    dtype: int
+    value: NDArray[Any]
 
 
 # ---- reading
@@ -57,17 +69,32 @@ def parse(body: bytes) -> Any:
         # 4 times as fast as what follows, and stricter: what it refuses is looked at again.
         with contextlib.suppress(orjson.JSONDecodeError):
             return orjson.loads(body)
-    text = body.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape").lstrip(" \t\r\n")
+    text = body.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+    start = len(text) - len(text.lstrip(" \t\r\n"))
     if b"Inf" in body or b"-NaN" in body:
         text = _CONSTANTS.sub(_constant, text)
-    if not text:
+    if start == len(text):
         raise invalid_argument("JSON Parse error: The document is empty")
+    half = _lone_surrogate(text) if b"\\u" in body else math.inf
+    problem = "Invalid value."
     try:
-        return (_CAREFUL_DECODER if _LARGE_NUMBER.search(text) else _DECODER).raw_decode(text)[0]
+        document, end = (_CAREFUL_DECODER if _LARGE_NUMBER.search(text) else _DECODER).raw_decode(text, start)
     except json.JSONDecodeError as error:
-        raise invalid_argument(f"JSON Parse error: Invalid value. at offset: {error.pos}") from error
+        end = error.pos
     except (RecursionError, ValueError) as error:
-        raise invalid_argument(f"JSON Parse error: {error or 'Invalid value.'} at offset: 0") from error
+        raise invalid_argument(f"JSON Parse error: {error or problem} at offset: 0") from error
+    else:
+        if end < half:
+            return document
+    if half <= end:
+        problem, end = "The surrogate pair in string is invalid.", int(half)
+    offset = len(text[:end].encode("utf-8", "surrogateescape"))
+    raise invalid_argument(f"JSON Parse error: {problem} at offset: {offset}")
+
+
+def _lone_surrogate(text: str) -> float:
+    """Return where half of a pair of UTF-16 surrogates is escaped first; infinity where it nowhere is."""
+    return next((found.start() for found in _ESCAPES.finditer(text) if found["half"]), math.inf)
 
 
 def _is_plain(body: bytes) -> bool:
@@ -93,7 +120,9 @@ def _float(text: str) -> float:
 
 def _int(text: str) -> int | float:
     """Return an integer; beyond 64 bits a number is a double, as upstream's parser has it."""
-    return int(text) if len(text) <= SAFE_DIGITS or -(2**63) <= int(text) < 2**64 else _float(text)
+    if len(text) <= SAFE_DIGITS or (len(text) <= MOST_DIGITS and -(2**63) <= int(text) < 2**64):
+        return int(text)
+    return _float(text)
 
 
 def signature_name_of(document: Any) -> str:
@@ -114,10 +143,16 @@ def may_hold_booleans(body: bytes) -> bool:
 
 
 def read_inputs(
-    document: dict[str, Any], signature: Any, *, may_hold_booleans: bool = True
+    document: dict[str, Any], dtypes: Mapping[str, int], *, may_hold_booleans: bool = True, halves: bool = False
 ) -> tuple[dict[str, NDArray[Any]], bool]:
-    """Return the tensors of a request by alias, and whether it is in row form (`instances`)."""
-    tensor_of = _tensor if may_hold_booleans else _numeric_tensor
+    """Return the tensors of a request by alias, and whether it is in row form (`instances`).
+
+    `dtypes` has the number of each of the signature's inputs' dtypes. With `halves`, half and bfloat16 are read as any
+    float is; upstream refuses them. Raise ServingError in upstream's words.
+    """
+    floats = FLOATS | HALVES if halves else FLOATS
+    careful = functools.partial(_tensor, floats=floats)
+    quick = careful if may_hold_booleans else functools.partial(_numeric_tensor, floats=floats)
     rows, column = "instances" in document, "inputs" in document
     if not rows and not column:
         raise invalid_argument("Missing 'inputs' or 'instances' key")
@@ -127,16 +162,18 @@ def read_inputs(
             "'instances' keys to exist "
         )
     if rows:
-        return _read_rows(document["instances"], signature, tensor_of), True
-    return _read_columns(document["inputs"], signature, tensor_of), False
+        return _read_rows(document["instances"], dtypes, quick, careful), True
+    return _read_columns(document["inputs"], dtypes, quick), False
 
 
-def _read_rows(instances: Any, signature: Any, tensor_of: TensorOf) -> dict[str, NDArray[Any]]:
+def _read_rows(
+    instances: Any, dtypes: Mapping[str, int], quick: TensorOf, careful: TensorOf
+) -> dict[str, NDArray[Any]]:
     if not isinstance(instances, list):
         raise invalid_argument(f"JSON Value: {shown(instances)} Expecting 'instances' to be an list/array")
     if not instances:
         raise invalid_argument(f"JSON Value: {shown(instances)} No values in 'instances' array")
-    aliases = sorted(signature.inputs)
+    aliases = sorted(dtypes)
     with_objects = _is_named(instances[0], aliases)
     if len(aliases) > 1 and not with_objects:
         raise invalid_argument(
@@ -147,7 +184,7 @@ def _read_rows(instances: Any, signature: Any, tensor_of: TensorOf) -> dict[str,
         for index, item in enumerate(instances):
             if isinstance(item, dict) and not is_base64(item):
                 raise invalid_argument(f"Expecting value/list but got object at item {index} of input list")
-        return {aliases[0]: _rows_tensor(instances, signature.inputs[aliases[0]].dtype, "", tensor_of)}
+        return {aliases[0]: _rows_tensor(instances, dtypes[aliases[0]], "", quick, careful)}
     for index, item in enumerate(instances):
         if not isinstance(item, dict):
             raise invalid_argument(f"Expecting object but got list at item {index} of input list")
@@ -157,22 +194,22 @@ def _read_rows(instances: Any, signature: Any, tensor_of: TensorOf) -> dict[str,
                 f"keys must be equal to: {','.join(aliases)}"
             )
     return {
-        alias: _rows_tensor([item[alias] for item in instances], signature.inputs[alias].dtype, alias, tensor_of)
+        alias: _rows_tensor([item[alias] for item in instances], dtypes[alias], alias, quick, careful)
         for alias in aliases
     }
 
 
-def _rows_tensor(items: list[Any], dtype: int, alias: str, tensor_of: TensorOf) -> NDArray[Any]:
+def _rows_tensor(items: list[Any], dtype: int, alias: str, quick: TensorOf, careful: TensorOf) -> NDArray[Any]:
     """Return items stacked on a new first axis; an error names the item."""
     key = f" key: {alias} " if alias else " "
     shape: tuple[int, ...] | None = None
     try:
-        return tensor_of(items, dtype)
+        return quick(items, dtype)
     except ServingError:
         # Slow and obvious, to say which item it is.
         for index, item in enumerate(items):
             try:
-                found = _tensor(item, dtype).shape
+                found = careful(item, dtype).shape
             except ServingError as error:
                 raise invalid_argument(
                     f"Failed to process element: {index}{key}of 'instances' list. Error: {error}"
@@ -194,43 +231,43 @@ def _shape_problem(wanted: tuple[int, ...], found: tuple[int, ...]) -> str:
     return "Expecting shape {} but got: {}".format(*listed)
 
 
-def _read_columns(inputs: Any, signature: Any, tensor_of: TensorOf) -> dict[str, NDArray[Any]]:
-    aliases = sorted(signature.inputs)
+def _read_columns(inputs: Any, dtypes: Mapping[str, int], tensor_of: TensorOf) -> dict[str, NDArray[Any]]:
+    aliases = sorted(dtypes)
     if isinstance(inputs, dict) and not (len(aliases) == 1 and is_base64(inputs)):
         for alias in aliases:
             if alias not in inputs:
                 raise invalid_argument(f"Missing named input: {alias} in 'inputs' object.")
-        return {alias: tensor_of(inputs[alias], signature.inputs[alias].dtype) for alias in aliases}
+        return {alias: tensor_of(inputs[alias], dtypes[alias]) for alias in aliases}
     if len(aliases) != 1:
         raise invalid_argument(
             "inputs is a plain value/list, but expecting an object as multiple input tensors required as per "
             "tensorinfo_map"
         )
-    return {aliases[0]: tensor_of(inputs, signature.inputs[aliases[0]].dtype)}
+    return {aliases[0]: tensor_of(inputs, dtypes[aliases[0]])}
 
 
-def _numeric_tensor(value: Any, dtype: int) -> NDArray[Any]:
+def _numeric_tensor(value: Any, dtype: int, floats: frozenset[int]) -> NDArray[Any]:
     """Return what _tensor does, in a third of its time for numbers; there must be no booleans, which numpy counts."""
     try:
         array = np.array(value)
     except ValueError:
-        return _tensor(value, dtype)
+        return _tensor(value, dtype, floats)
     is_number = array.dtype in NUMBERS
-    if is_number and dtype in FLOATS:
+    if is_number and dtype in floats:
         # By way of a double, as upstream's parser has it.
         with np.errstate(over="ignore"):
-            return array.astype(np.float64, copy=False).astype(_numpy(dtype), copy=False)
+            return array.astype(np.float64, copy=False).astype(NUMPY_BY_NUMBER[dtype], copy=False)
     if array.dtype == np.int64 and dtype in INTEGERS:
         low, high = INTEGERS[dtype]
         if low <= array.min(initial=high) and array.max(initial=low) <= high:
-            return array.astype(_numpy(dtype), copy=False)
-    return _tensor(value, dtype)
+            return array.astype(NUMPY_BY_NUMBER[dtype], copy=False)
+    return _tensor(value, dtype, floats)
 
 
-def _tensor(value: Any, dtype: int) -> NDArray[Any]:
+def _tensor(value: Any, dtype: int, floats: frozenset[int]) -> NDArray[Any]:
     """Return nested lists of values as a tensor of a dtype (types.proto); raise INVALID_ARGUMENT otherwise."""
     shape, flat = _even(value) or _uneven(value)
-    return _convert(flat, dtype).reshape(shape)
+    return _convert(flat, dtype, floats).reshape(shape)
 
 
 def _even(value: Any) -> tuple[tuple[int, ...], list[Any]] | None:
@@ -285,23 +322,23 @@ def _flatten(value: Any, shape: tuple[int, ...], level: int, flat: list[Any]) ->
         _flatten(item, shape, level + 1, flat)
 
 
-def _convert(flat: list[Any], dtype: int) -> NDArray[Any]:
+def _convert(flat: list[Any], dtype: int, floats: frozenset[int]) -> NDArray[Any]:
     kinds = set(map(type, flat))
-    if dtype in FLOATS:
+    if dtype in floats:
         _refuse_others(flat, kinds, {int, float}, dtype)
         with np.errstate(over="ignore"):
-            return np.fromiter(flat, np.float64, len(flat)).astype(_numpy(dtype))
+            return np.fromiter(flat, np.float64, len(flat)).astype(NUMPY_BY_NUMBER[dtype])
     if dtype in INTEGERS:
         _refuse_others(flat, kinds, {int}, dtype)
         low, high = INTEGERS[dtype]
         if flat and not low <= min(flat) <= max(flat) <= high:
             raise _not_of_type(next(value for value in flat if not low <= value <= high), dtype)
         wide = np.uint64 if low == 0 else np.int64
-        return np.fromiter(flat, wide, len(flat)).astype(_numpy(dtype))
-    if dtype == types_pb2.DT_BOOL:
+        return np.fromiter(flat, wide, len(flat)).astype(NUMPY_BY_NUMBER[dtype])
+    if dtype == serving_pb2.DT_BOOL:
         _refuse_others(flat, kinds, {bool}, dtype)
         return np.array(flat, np.bool_)
-    if dtype == types_pb2.DT_STRING:
+    if dtype == serving_pb2.DT_STRING:
         array = np.empty(len(flat), object)
         array[:] = [_string(value) for value in flat]
         return array
@@ -326,11 +363,8 @@ def _string(value: Any) -> bytes:
     if isinstance(value, dict):
         if not is_base64(value):
             raise invalid_argument(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
-        try:
-            return base64.b64decode(value["b64"], validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise invalid_argument("Unable to base64 decode") from error
-    raise _not_of_type(value, types_pb2.DT_STRING)
+        return b64.decode(value["b64"])
+    raise _not_of_type(value, serving_pb2.DT_STRING)
 
 
 def is_base64(value: Any) -> bool:
@@ -354,8 +388,14 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_first_wins)
 _CAREFUL_DECODER = json.JSONDecoder(object_pairs_hook=_first_wins, parse_float=_float, parse_int=_int)
 # What may be beyond a double or 64 bits; looked for because the careful decoder takes twice as long.
 _LARGE_NUMBER = re.compile(r"[eE]\+?[0-9]{3}|[0-9]{19}")
-# A string, which is left alone, or a name.
-_CONSTANTS = re.compile(r'"(?:[^"\\]|\\.)*"|\bInf\b|-NaN\b', re.DOTALL)
+# A string, which is left alone, or a name. One that is not terminated goes to the end, and nothing is looked at twice:
+# a body of escaped quotes would take quadratic time otherwise.
+_CONSTANTS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|\bInf\b|-NaN\b', re.DOTALL)
+# An escape: a pair of surrogates, half of one, or any other.
+_ESCAPES = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
 
 
 def shown(value: Any) -> str:
@@ -373,20 +413,19 @@ def json_type(value: Any) -> str:
 
 
 def _type_name(dtype: int) -> str:
-    """Return TensorFlow's own word for a dtype (DataTypeString), where Python's differs."""
-    name: str = tf.dtypes.as_dtype(dtype).name
-    return {"float32": "float", "float64": "double", "float16": "half"}.get(name, name)
-
-
-def _numpy(dtype: int) -> Any:
-    return tf.dtypes.as_dtype(dtype).as_numpy_dtype
+    """Return TensorFlow's own word for a dtype (DataTypeString)."""
+    known = serving_pb2.DataType.DESCRIPTOR.values_by_number.get(dtype)
+    return known.name.removeprefix("DT_").lower() if known else f"unknown dtype {dtype}"
 
 
 # ---- writing
 
 
-def write_rows(outputs: Sequence[Output]) -> str:
-    """Return `{"predictions": [...]}`: one entry for each row, a bare value for a single output."""
+def write_rows(outputs: Sequence[Output], *, halves: bool = False) -> str:
+    """Return `{"predictions": [...]}`: one entry for each row, a bare value for a single output.
+
+    With `halves`, half and bfloat16 are written as any float is; upstream refuses them.
+    """
     sizes = []
     for output in outputs:
         if np.ndim(output.value) == 0:
@@ -396,7 +435,7 @@ def write_rows(outputs: Sequence[Output]) -> str:
             raise invalid_argument(
                 f"Tensor name: {output.alias} has inconsistent batch size: {sizes[-1]} expecting: {sizes[0]}"
             )
-    cells = [_rows(output) for output in outputs]
+    cells = [_rows(output, halves=halves) for output in outputs]
     if len(outputs) == 1:
         rows = cells[0]
     else:
@@ -408,21 +447,21 @@ def write_rows(outputs: Sequence[Output]) -> str:
     return '{\n    "predictions": [' + ", ".join(rows) + "\n    ]\n}"
 
 
-def write_columns(outputs: Sequence[Output]) -> str:
-    """Return `{"outputs": ...}`: a bare value for a single output, an object by alias for several."""
+def write_columns(outputs: Sequence[Output], *, halves: bool = False) -> str:
+    """Return `{"outputs": ...}`: a bare value for a single output, an object by alias for several; see write_rows."""
     if len(outputs) == 1:
-        return '{\n    "outputs": ' + _whole(outputs[0]) + "\n}"
-    named = ",\n        ".join(f"{json.dumps(output.alias)}: {_whole(output)}" for output in outputs)
+        return '{\n    "outputs": ' + _whole(outputs[0], halves=halves) + "\n}"
+    named = ",\n        ".join(f"{json.dumps(output.alias)}: {_whole(output, halves=halves)}" for output in outputs)
     return '{\n    "outputs": {\n        ' + named + "\n    }\n}"
 
 
-def _whole(output: Output) -> str:
-    return _nested(_texts(output), np.shape(output.value))
+def _whole(output: Output, *, halves: bool) -> str:
+    return _nested(_texts(output, halves=halves), np.shape(output.value))
 
 
-def _rows(output: Output) -> list[str]:
+def _rows(output: Output, *, halves: bool) -> list[str]:
     """Return the text of each entry of axis 0."""
-    texts, (count, *shape) = _texts(output), np.shape(output.value)
+    texts, (count, *shape) = _texts(output, halves=halves), np.shape(output.value)
     size = math.prod(shape)
     return [_nested(texts[i * size : (i + 1) * size], tuple(shape)) for i in range(count)]
 
@@ -435,16 +474,16 @@ def _nested(texts: list[str], shape: tuple[int, ...]) -> str:
     return texts[0]
 
 
-def _texts(output: Output) -> list[str]:
+def _texts(output: Output, *, halves: bool) -> list[str]:
     """Return the text of every element, in row order."""
-    if output.dtype not in WRITABLE:
+    if output.dtype not in (WRITABLE | HALVES if halves else WRITABLE):
         raise invalid_argument(f"Failed to write JSON value for tensor type: {_type_name(output.dtype)}")
     flat = np.asarray(output.value).ravel()
-    if output.dtype == types_pb2.DT_STRING:
+    if output.dtype == serving_pb2.DT_STRING:
         return [_string_text(value, as_base64=output.alias.endswith("_bytes")) for value in flat.tolist()]
-    if output.dtype == types_pb2.DT_BOOL:
+    if output.dtype == serving_pb2.DT_BOOL:
         return ["true" if value else "false" for value in flat.tolist()]
-    if output.dtype in FLOATS:
+    if output.dtype in FLOATS | HALVES:
         return float_texts(flat)
     return list(map(str, flat.tolist()))
 
@@ -452,12 +491,12 @@ def _texts(output: Output) -> list[str]:
 def float_texts(values: NDArray[Any]) -> list[str]:
     """Return floats (value,) with 6 significant digits where that is the same number in their own type.
 
-    Otherwise with 9 digits for float32 and 17 for float64, which always are.
+    Otherwise with 17 digits for float64 and 9 for the shorter ones, which always are.
     """
-    numbers = values.tolist()
+    numbers = values.astype(np.float64, copy=False).tolist()
     texts = list(map("%.6g".__mod__, numbers))
     is_same = np.fromiter(map(float, texts), np.float64, len(texts)).astype(values.dtype, copy=False) == values
-    longer = "%.9g" if values.dtype == np.float32 else "%.17g"
+    longer = "%.17g" if values.dtype == np.float64 else "%.9g"
     for index in np.flatnonzero(~is_same).tolist():
         texts[index] = longer % numbers[index]
     return [text if "." in text or "e" in text else _without_point(text) for text in texts]

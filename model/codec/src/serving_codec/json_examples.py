@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tensorflow.core.example import example_pb2
 
-from model_server import json_tensors
-from model_server.examples import as_objects
-from model_server.status import invalid_argument
+from model_description.protos import serving_pb2
+from serving_codec import b64, json_tensors
+from serving_codec.status import invalid_argument
+from serving_codec.tensors import as_objects
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,10 +65,10 @@ def _float(value: float) -> str:
     return json_tensors.float_texts(np.array([value], np.float32))[0]
 
 
-def _example(value: Any) -> example_pb2.Example:
+def _example(value: Any) -> serving_pb2.Example:
     if not isinstance(value, dict):
         raise invalid_argument(f"Example must be JSON object but got JSON {json_tensors.json_type(value)}")
-    example = example_pb2.Example()
+    example = serving_pb2.Example()
     for name, content in value.items():
         _fill(example.features.feature[name], name, content if isinstance(content, list) else [content])
     return example
@@ -103,7 +101,4 @@ def _kind(name: str, value: Any) -> str:
 def _bytes(value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape")
-    try:
-        return base64.b64decode(value["b64"], validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise invalid_argument("Unable to base64 decode") from error
+    return b64.decode(value["b64"])

@@ -4,39 +4,32 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tensorflow.core.framework import types_pb2
-from tensorflow.core.protobuf import meta_graph_pb2
 
-from model_server import json_tensors
-from model_server.predict import Output
-from model_server.status import ServingError
+from model_description.protos import serving_pb2
+from serving_codec import json_tensors
+from serving_codec.json_tensors import Output
+from serving_codec.status import ServingError
+from serving_codec.tensors import NUMPY_BY_NUMBER
 
-
-def signature(**inputs: int) -> Any:
-    """Return a SignatureDef with inputs of dtypes."""
-    made = meta_graph_pb2.SignatureDef()
-    for alias, dtype in inputs.items():
-        made.inputs[alias].dtype = dtype
-    return made
+FLOAT: dict[str, int] = {"x": serving_pb2.DT_FLOAT}
+TWO: dict[str, int] = {"a": serving_pb2.DT_FLOAT, "b": serving_pb2.DT_INT32}
+STRING: dict[str, int] = {"s": serving_pb2.DT_STRING}
 
 
-FLOAT = signature(x=types_pb2.DT_FLOAT)
-TWO = signature(a=types_pb2.DT_FLOAT, b=types_pb2.DT_INT32)
-
-
-def read(body: str | bytes, wanted: Any = FLOAT) -> tuple[dict[str, Any], bool]:
-    """Read a request body."""
+def read(body: str | bytes, wanted: dict[str, int] = FLOAT, *, halves: bool = False) -> tuple[dict[str, Any], bool]:
+    """Read a request body to a signature with inputs of these dtypes."""
     raw = body if isinstance(body, bytes) else body.encode()
     document = json_tensors.parse(raw)
     json_tensors.signature_name_of(document)
     may_hold_booleans = json_tensors.may_hold_booleans(raw)
-    return json_tensors.read_inputs(document, wanted, may_hold_booleans=may_hold_booleans)
+    return json_tensors.read_inputs(document, wanted, may_hold_booleans=may_hold_booleans, halves=halves)
 
 
 def test_rows_are_stacked_on_a_new_axis() -> None:
@@ -65,12 +58,68 @@ def test_parser_takes_what_upstream_takes() -> None:
 
 
 def test_strings_may_be_base64() -> None:
-    strings = signature(s=types_pb2.DT_STRING)
-    assert read('{"instances": [{"b64": "AAE="}, "text"]}', strings)[0]["s"].tolist() == [b"\x00\x01", b"text"]
+    assert read('{"instances": [{"b64": "AAE="}, "text"]}', STRING)[0]["s"].tolist() == [b"\x00\x01", b"text"]
+
+
+def test_base64_may_be_in_lines_and_without_padding() -> None:
+    bodies = ['{"instances": [{"b64": "AAE"}]}', '{"inputs": [{"b64": "AA\\nE=\\n"}]}', '{"inputs": [{"b64": "AAE."}]}']
+    assert [read(body, STRING)[0]["s"].tolist() for body in bodies] == [[b"\x00\x01"]] * 3
+
+
+@pytest.mark.parametrize(
+    ("body", "offset"),
+    [
+        ('{"instances": ["hello \\ud83d"]}', 22),
+        ('{"inputs": ["\\udc00x"]}', 13),
+        ('{"instances": ["a"], "note": "\\ud83d"}', 30),
+        ('{"instances": ["a"], "\\uD83D": 1}', 22),
+        ('{"signature_name": "\\ud83d", "instances": ["a"]}', 20),
+        ('{"instances": [{"\\ud83d": "a"}]}', 17),
+        ('{"instances": ["\\ud83d\\ud83d\\ude00"]}', 16),
+        ('{"instances": ["\\\\\\udfff"]}', 18),
+        ('{"instances": ["\\ud83d", nonsense', 16),
+        ('{"instances": ["é\\ud83d"]}', 18),
+    ],
+)
+def test_half_an_emoji_is_refused_wherever_it_stands(body: str, offset: int) -> None:
+    with pytest.raises(ServingError) as refused:
+        read(body, STRING)
+    told = f"JSON Parse error: The surrogate pair in string is invalid. at offset: {offset}"
+    assert refused.value.message == told
+
+
+def test_whole_emoji_and_escaped_backslashes_are_read() -> None:
+    body = '{"instances": ["\\ud83d\\ude00", "\\\\ud83d", "a\\u0000b"]} \\ud83d'
+    assert read(body, STRING)[0]["s"].tolist() == ["😀".encode(), b"\\ud83d", b"a\x00b"]
+
+
+@pytest.mark.parametrize(
+    "unterminated", ['\\"', '"', "\\", '\\"Inf', '"\\ud83d', "\\ud83d", "-Na", "1e9", "9" * 18 + " "]
+)
+def test_any_120_kilobytes_are_read_in_a_fifth_of_a_second(unterminated: str) -> None:
+    body = ('{"instances": [Inf, -NaN, "' + unterminated * (120_000 // len(unterminated))).encode()
+    start = time.process_time()
+    with pytest.raises(ServingError):
+        read(body)
+    assert time.process_time() - start < 0.2
+
+
+@pytest.mark.parametrize("dtype", [serving_pb2.DT_HALF, serving_pb2.DT_BFLOAT16])
+def test_halves_are_read_and_written_for_who_asks(dtype: int) -> None:
+    wanted = {"x": dtype}
+    values = read('{"instances": [1, 2.5, NaN]}', wanted, halves=True)[0]["x"]
+    assert values.dtype == NUMPY_BY_NUMBER[dtype]
+    assert json_tensors.write_rows([Output("y", dtype, values)], halves=True).split() == (
+        ["{", '"predictions":', "[1.0,", "2.5,", "NaN", "]", "}"]
+    )
+    with pytest.raises(ServingError, match="to type: "):
+        read('{"instances": [1]}', wanted)
+    with pytest.raises(ServingError, match="Failed to write JSON value for tensor type: "):
+        json_tensors.write_columns([Output("y", dtype, values)])
 
 
 def test_narrow_integers_wrap() -> None:
-    assert read('{"instances": [300]}', signature(x=types_pb2.DT_UINT8))[0]["x"].tolist() == [44]
+    assert read('{"instances": [300]}', {"x": serving_pb2.DT_UINT8})[0]["x"].tolist() == [44]
 
 
 @pytest.mark.parametrize(
@@ -98,8 +147,8 @@ def test_narrow_integers_wrap() -> None:
         ('{"inputs": {"a": 1}}', TWO, "Missing named input: b in 'inputs' object."),
         ('{"inputs": {"a": 1, "b": 1.0}}', TWO, "Type: Number is not of expected type: int32"),
         ('{"inputs": {"a": 1, "b": 3000000000}}', TWO, "is not of expected type: int32"),
-        ('{"inputs": [{"b64": "!"}]}', signature(s=types_pb2.DT_STRING), "Unable to base64 decode"),
-        ('{"inputs": 1}', signature(x=types_pb2.DT_HALF), "to type: half"),
+        ('{"inputs": [{"b64": "!"}]}', STRING, "Unable to base64 decode"),
+        ('{"inputs": 1}', {"x": serving_pb2.DT_HALF}, "to type: half"),
     ],
 )
 def test_bad_request_is_refused_in_upstreams_words(body: str, wanted: Any, told: str) -> None:
@@ -124,8 +173,8 @@ def test_written_floats_are_read_back_equal(value: float) -> None:
 
 
 def test_rows_and_columns_are_written() -> None:
-    one = Output("y", types_pb2.DT_FLOAT, np.array([[1.5], [2]], np.float32))
-    two = Output("s_bytes", types_pb2.DT_STRING, np.array([b"\x00", b"a"], object))
+    one = Output("y", serving_pb2.DT_FLOAT, np.array([[1.5], [2]], np.float32))
+    two = Output("s_bytes", serving_pb2.DT_STRING, np.array([b"\x00", b"a"], object))
     assert json.loads(json_tensors.write_rows([one])) == {"predictions": [[1.5], [2.0]]}
     assert json.loads(json_tensors.write_rows([one, two])) == {
         "predictions": [{"y": [1.5], "s_bytes": {"b64": "AA=="}}, {"y": [2.0], "s_bytes": {"b64": "YQ=="}}]
@@ -134,6 +183,6 @@ def test_rows_and_columns_are_written() -> None:
 
 
 def test_outputs_of_unequal_length_cannot_be_rows() -> None:
-    outputs = [Output(name, types_pb2.DT_FLOAT, np.zeros(size, np.float32)) for name, size in (("a", 1), ("b", 2))]
+    outputs = [Output(name, serving_pb2.DT_FLOAT, np.zeros(size, np.float32)) for name, size in (("a", 1), ("b", 2))]
     with pytest.raises(ServingError, match="Tensor name: b has inconsistent batch size: 2 expecting: 1"):
         json_tensors.write_rows(outputs)

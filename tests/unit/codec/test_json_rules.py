@@ -6,14 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
-from tensorflow.core.framework import types_pb2
-from tensorflow.core.protobuf import meta_graph_pb2
 
-from model_server import json_tensors
-from model_server.status import Code, ServingError
-from tests.unit.server import json_reference as reference
+from model_description.protos import serving_pb2
+from serving_codec import b64, json_tensors
+from serving_codec.status import Code, ServingError
+from tests.unit.codec import json_reference as reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,10 +26,26 @@ numbers = st.one_of(
     st.sampled_from(["18446744073709551616", "01", "1.", ".5", "+1", "NaN", "-Inf", "Infinity", "-NaN", "Infin"]),
 )
 strings = st.one_of(
-    st.sampled_from(['"text"', '"AAE="', '"\\u00e9\\n"', '"é"', '"Inf -NaN"', '"a\\"b"', '"\\x"', '"']),
+    st.sampled_from(
+        [
+            '"text"',
+            '"AAE="',
+            '"\\u00e9\\n"',
+            '"é"',
+            '"Inf -NaN"',
+            '"a\\"b"',
+            '"\\x"',
+            '"',
+            '"\\ud83d"',
+            '"\\ude00"',
+            '"\\uD83D\\uDE00"',
+        ]
+    ),
     st.text('ab\\"/ué\t', max_size=5).map(lambda text: f'"{text}"'),
 )
-scalars = st.one_of(numbers, numbers, strings, st.sampled_from(["true", "false", "null", '{"b64": "AAE="}']))
+scalars = st.one_of(
+    numbers, numbers, strings, st.sampled_from(["true", "false", "null", '{"b64": "AAE="}', '{"b64": "AA\\nE"}'])
+)
 spaces = st.sampled_from(["", "", " ", "\n\t"])
 
 
@@ -79,19 +95,12 @@ def damaged(draw: Callable[..., Any]) -> str:
     return f"{body[:at]}{instead}{body[at + 1 :]}"
 
 
-def signature(dtype: int) -> Any:
-    """Return a SignatureDef with the one input x."""
-    made = meta_graph_pb2.SignatureDef()
-    made.inputs["x"].dtype = dtype
-    return made
-
-
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.one_of(bodies, sound, sound, damaged()), st.sampled_from(sorted(reference.DTYPES)))
-@example('{"instances": [[1], 2]}', types_pb2.DT_FLOAT)
-@example('{"inputs": [[1, 2], [3]]}', types_pb2.DT_FLOAT)
-@example('{"instances": [{"x": 1}, {"x": 2}]}', types_pb2.DT_INT32)
-@example('{"instances": [300, -1]}', types_pb2.DT_UINT8)
+@example('{"instances": [[1], 2]}', serving_pb2.DT_FLOAT)
+@example('{"inputs": [[1, 2], [3]]}', serving_pb2.DT_FLOAT)
+@example('{"instances": [{"x": 1}, {"x": 2}]}', serving_pb2.DT_INT32)
+@example('{"instances": [300, -1]}', serving_pb2.DT_UINT8)
 def test_any_body_is_read_as_the_reference_reads_it(body: str, dtype: int) -> None:
     try:
         wanted, is_rows = reference.read(body, dtype)
@@ -102,7 +111,7 @@ def test_any_body_is_read_as_the_reference_reads_it(body: str, dtype: int) -> No
     event("read")
     document = json_tensors.parse(body.encode())
     for may_hold in {True, json_tensors.may_hold_booleans(body.encode())}:
-        found, found_rows = json_tensors.read_inputs(document, signature(dtype), may_hold_booleans=may_hold)
+        found, found_rows = json_tensors.read_inputs(document, {"x": dtype}, may_hold_booleans=may_hold)
         assert found_rows == is_rows
         assert found["x"].dtype == wanted.dtype
         np.testing.assert_array_equal(found["x"], wanted)
@@ -113,7 +122,7 @@ def _expect_refusal(body: str, dtype: int) -> None:
         document = json_tensors.parse(body.encode())
         json_tensors.signature_name_of(document)
         may_hold = json_tensors.may_hold_booleans(body.encode())
-        found = json_tensors.read_inputs(document, signature(dtype), may_hold_booleans=may_hold)
+        found = json_tensors.read_inputs(document, {"x": dtype}, may_hold_booleans=may_hold)
     except ServingError as error:
         assert error.code is Code.INVALID_ARGUMENT
     else:
@@ -130,3 +139,19 @@ def test_any_floats_are_written_as_6_digits_or_as_many_as_it_takes(numbers: list
         longest = 9 if dtype is np.float32 else 17
         assert text in {"NaN", "Infinity", "-Infinity"} or len(digits) <= longest
         assert not text.lstrip("-").isdigit(), "a whole number has a point"
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.text("AQ/+=. \n-é\x00", max_size=12))
+@example("AAE=")
+@example("AA\r\nE.")
+@example("AAE==")
+@example("====")
+def test_any_base64_is_decoded_as_the_reference_decodes_it(text: str) -> None:
+    try:
+        wanted = reference.base64(text)
+    except reference.RefusedError:
+        with pytest.raises(ServingError, match="Unable to base64 decode"):
+            b64.decode(text)
+    else:
+        assert b64.decode(text) == wanted

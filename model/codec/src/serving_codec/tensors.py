@@ -1,0 +1,154 @@
+"""TensorProto to numpy and back, without tf.make_ndarray: 0.5 ms instead of 32 ms for a million floats.
+
+A TensorProto here is ours or TensorFlow's own: both have the same fields.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import ml_dtypes
+import numpy as np
+
+from model_description import dtypes
+from model_description.protos import serving_pb2
+from serving_codec.status import Code, ServingError, invalid_argument
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+# What a message can carry at most. A few bytes that claim a larger shape, by repeating their last value, are refused.
+MAXIMUM_BYTES = 2**31
+# Which repeated field holds a dtype's values (tensorflow/core/framework/tensor.proto).
+_FIELDS: dict[int, str] = {
+    serving_pb2.DT_FLOAT: "float_val",
+    serving_pb2.DT_DOUBLE: "double_val",
+    serving_pb2.DT_INT32: "int_val",
+    serving_pb2.DT_INT16: "int_val",
+    serving_pb2.DT_INT8: "int_val",
+    serving_pb2.DT_UINT8: "int_val",
+    serving_pb2.DT_UINT16: "int_val",
+    serving_pb2.DT_INT64: "int64_val",
+    serving_pb2.DT_UINT32: "uint32_val",
+    serving_pb2.DT_UINT64: "uint64_val",
+    serving_pb2.DT_BOOL: "bool_val",
+    serving_pb2.DT_STRING: "string_val",
+    serving_pb2.DT_HALF: "half_val",
+    serving_pb2.DT_BFLOAT16: "half_val",
+}
+_NUMPY_NAMES = {"bfloat16": ml_dtypes.bfloat16, "string": object}
+# How numpy holds a dtype, by its name and by its number; strings are objects, bytes each, for numpy's own strings lose
+# trailing NULs.
+NUMPY: dict[str, np.dtype[Any]] = {name: np.dtype(_NUMPY_NAMES.get(name, name)) for name in dtypes.NUMBERS}
+NUMPY_BY_NUMBER: dict[int, np.dtype[Any]] = {dtypes.NUMBERS[name]: dtype for name, dtype in NUMPY.items()}
+_BITS = (serving_pb2.DT_HALF, serving_pb2.DT_BFLOAT16)
+# The tags of the packed fields 5 and 6: filled from bytes, a million floats take 0.7 ms instead of 47.
+_PACKED: dict[int, tuple[bytes, str]] = {
+    serving_pb2.DT_FLOAT: (b"\x2a", "<f4"),
+    serving_pb2.DT_DOUBLE: (b"\x32", "<f8"),
+}
+
+
+def to_numpy(proto: Any) -> NDArray[Any]:
+    """Return a TensorProto's values; strings as an object array of bytes.
+
+    Fewer values than the shape has repeat the last one, as Tensor::FromProto does. Raise ServingError
+    (INVALID_ARGUMENT) when the values do not fit the shape, or the dtype is not one of NUMPY.
+    """
+    shape = tuple(dimension.size for dimension in proto.tensor_shape.dim)
+    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
+        raise invalid_argument(f"tensor parsing error: shape {shape} is not fully defined")
+    size = math.prod(shape)
+    dtype = NUMPY_BY_NUMBER.get(proto.dtype)
+    if dtype is None:
+        raise invalid_argument(f"tensor parsing error: dtype {proto.dtype} is not supported")
+    # Without the zeros: numpy counts the bytes of a dimension beside an empty one too.
+    if math.prod(filter(None, shape)) > MAXIMUM_BYTES // dtype.itemsize:
+        raise invalid_argument(f"tensor parsing error: shape {shape} is larger than {MAXIMUM_BYTES} bytes")
+    if proto.dtype == serving_pb2.DT_STRING:
+        return _fill(as_objects(proto.string_val), size, b"").reshape(shape)
+    if proto.tensor_content:
+        if len(proto.tensor_content) != size * dtype.itemsize:
+            raise invalid_argument(
+                f"tensor parsing error: {len(proto.tensor_content)} bytes do not fit shape {shape} of {dtype.name}"
+            )
+        return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
+    return _fill(_typed(proto, dtype), size, 0).reshape(shape)
+
+
+def to_proto(array: NDArray[Any], dtype: str | int) -> serving_pb2.TensorProto:
+    """Return an array as a TensorProto with its values in `tensor_content`; see fill."""
+    proto = serving_pb2.TensorProto()
+    fill(proto, array, dtype)
+    return proto
+
+
+def fill(proto: Any, array: NDArray[Any], dtype: str | int, *, as_content: bool = True) -> None:
+    """Write an array into an empty TensorProto as a dtype, which is named or numbered.
+
+    Numbers go into `tensor_content`, or into typed fields, which clients of TensorFlow Serving read; strings, bytes or
+    text each, always into `string_val`. Raise ServingError (UNIMPLEMENTED) for a dtype that is not one of NUMPY.
+    """
+    number = dtypes.NUMBERS.get(dtype) if isinstance(dtype, str) else dtype
+    if number is None or number not in NUMPY_BY_NUMBER:
+        raise ServingError(Code.UNIMPLEMENTED, f"A tensor of dtype {dtype} cannot be written")
+    array = np.asarray(array)
+    proto.dtype = number
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    if number == serving_pb2.DT_STRING:
+        proto.string_val.extend(map(_as_bytes, array.ravel().tolist()))
+    elif as_content:
+        proto.tensor_content = np.ascontiguousarray(array, NUMPY_BY_NUMBER[number]).tobytes()
+    elif number in _PACKED:
+        tag, form = _PACKED[number]
+        content = np.ascontiguousarray(array, form).tobytes()
+        proto.MergeFromString(tag + _varint(len(content)) + content)
+    elif number in _BITS:
+        proto.half_val.extend(np.asarray(array, NUMPY_BY_NUMBER[number]).ravel().view(np.uint16).tolist())
+    else:
+        getattr(proto, _FIELDS[number]).extend(array.ravel().tolist())
+
+
+def as_objects(values: Sequence[bytes]) -> NDArray[Any]:
+    """Return strings (string,) as an array of objects, which keeps trailing NULs."""
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+def _typed(proto: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return the values (value,) of a tensor's typed field."""
+    field = getattr(proto, _FIELDS[proto.dtype])
+    if proto.dtype in _BITS:
+        return np.array(field, np.int64).astype(np.uint16).view(dtype)
+    # Narrow types wrap, as a C++ cast does.
+    wide = np.int64 if _FIELDS[proto.dtype] == "int_val" else dtype
+    return np.fromiter(field, wide, len(field)).astype(dtype, copy=False)
+
+
+def _fill(values: NDArray[Any], size: int, blank: Any) -> NDArray[Any]:
+    """Repeat the last value up to `size`; no value at all is `blank` throughout."""
+    if len(values) == size:
+        return values
+    if len(values) > size:
+        raise invalid_argument(f"tensor parsing error: {len(values)} values do not fit {size} elements")
+    filled = np.empty(size, values.dtype)
+    filled[: len(values)] = values
+    filled[len(values) :] = values[-1] if len(values) else blank
+    return filled
+
+
+def _as_bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+def _varint(value: int) -> bytes:
+    groups = []
+    while value > 0x7F:  # noqa: PLR2004 - seven bits to a byte
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*groups, value])

@@ -1,0 +1,80 @@
+"""TensorProto to numpy and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_description.protos import serving_pb2
+from serving_codec.status import ServingError
+from serving_codec.tensors import NUMPY, fill, to_numpy, to_proto
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def written(array: NDArray[Any], dtype: str) -> serving_pb2.TensorProto:
+    """Return a TensorProto of an array, its values in typed fields."""
+    proto = serving_pb2.TensorProto()
+    fill(proto, array, dtype, as_content=False)
+    return proto
+
+
+@pytest.mark.parametrize("dtype", sorted(set(NUMPY) - {"string"}))
+def test_tensors_survive_the_way_there_and_back(dtype: str) -> None:
+    array = np.array([[0, 1], [2, 3]]).astype(NUMPY[dtype])
+    typed = written(array, dtype)
+    content = to_proto(array, dtype)
+    assert (bool(typed.tensor_content), bool(content.tensor_content)) == (False, True)
+    for proto in (typed, content):
+        found = to_numpy(proto)
+        assert found.dtype == NUMPY[dtype]
+        np.testing.assert_array_equal(found, array)
+
+
+def test_a_dtype_is_written_whatever_holds_it() -> None:
+    assert to_numpy(to_proto(np.array([1, 2], np.int64), "int32")).tolist() == [1, 2]
+    assert to_numpy(written(np.array([1, 2], np.float64), "bfloat16")).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("dtype", ["complex64", serving_pb2.DT_VARIANT])
+def test_a_dtype_that_cannot_travel_is_refused(dtype: str | int) -> None:
+    with pytest.raises(ServingError, match="cannot be written"):
+        to_proto(np.zeros(1), dtype)
+
+
+def test_strings_keep_their_trailing_zeros() -> None:
+    array = np.array([b"a\x00", b""], object)
+    assert to_numpy(written(array, "string")).tolist() == [b"a\x00", b""]
+
+
+def test_last_value_repeats() -> None:
+    proto = serving_pb2.TensorProto(dtype=serving_pb2.DT_FLOAT, float_val=[1, 2])
+    proto.tensor_shape.dim.add(size=4)
+    assert to_numpy(proto).tolist() == [1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("sizes", [[2**62], [2**16, 2**16], [0, 2**62], [2**31]])
+def test_a_shape_no_message_can_carry_is_refused(sizes: list[int]) -> None:
+    proto = serving_pb2.TensorProto(dtype=serving_pb2.DT_FLOAT, float_val=[1])
+    for size in sizes:
+        proto.tensor_shape.dim.add(size=size)
+    with pytest.raises(ServingError, match="is larger than 2147483648 bytes"):
+        to_numpy(proto)
+
+
+@given(st.binary(max_size=12), st.lists(st.integers(-2, 4), max_size=3), st.sampled_from([1, 3, 7, 23, 99]))
+def test_any_tensor_is_read_or_refused(content: bytes, sizes: list[int], dtype: int) -> None:
+    proto = serving_pb2.TensorProto(tensor_content=content)
+    # 99 is nothing the generated message has a name for.
+    proto.MergeFromString(bytes([8, dtype]))
+    for size in sizes:
+        proto.tensor_shape.dim.add(size=size)
+    try:
+        assert list(to_numpy(proto).shape) == sizes
+    except ServingError as error:
+        assert error.message.startswith("tensor parsing error")
