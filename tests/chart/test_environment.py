@@ -18,6 +18,7 @@ from trainer.config import Parameters
 if TYPE_CHECKING:
     from tests.chart.rendering import Rendered
 
+MODEL_NAMES = ("ResNet50", "resnet_v2.1", "123", "a" * 128)
 LARGEST = 9_223_372_036_854_775_807
 
 
@@ -81,6 +82,13 @@ def test_loader_reads_the_values(everything: Rendered) -> None:
     assert (config.model_name, config.signature_name) == ("clothes", "classify")
     assert (config.model_task, config.size_limit) == ("classification", 6 << 30)
     assert (config.tls_dir, config.client_verify) == (Path("/tls"), True)
+
+
+@pytest.mark.parametrize("name", MODEL_NAMES)
+def test_every_program_takes_the_names_the_chart_takes(name: str) -> None:
+    rendered = render({"model": {"name": name}})
+    programs = (trainer_config(rendered), loader_config(rendered), api_config(rendered))
+    assert {config.model_name for config in programs} == {name}
 
 
 def test_check_can_be_switched_off() -> None:

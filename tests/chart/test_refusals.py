@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -385,3 +386,13 @@ def test_version_given_by_set_is_exact_or_refused(helm: str) -> None:
     assert told({}, helm, "--set=model.version=20240601120000") == []
     assert told({}, helm, "--set-string=model.version=9223372036854775807") == []
     assert told({}, helm, "--set=model.version=9223372036854775807") == [f"model.version is {TWO_TO_53}"]
+
+
+@pytest.mark.parametrize("helm", HELMS)
+@pytest.mark.parametrize("name", ["models/mnist", "my model", "..", "-x", ".hidden", "", "a: b", "a\nb", "a" * 129])
+def test_name_that_is_no_folder_and_part_of_urls_is_refused(helm: str, name: str) -> None:
+    sentence = (
+        f"model.name is {json.dumps(name)} but it is a folder and a part of URLs as it stands: use letters, digits, "
+        '"_", "-" and ".", at most 128, the first a letter or digit'
+    )
+    assert told({"model": {"name": name}}, helm) == [sentence]

@@ -7,8 +7,8 @@
 # Labels are read before versions are loaded.
 - --allow_version_labels_for_unavailable_models=true
 {{- else }}
-- --model_name={{ .Values.model.name }}
-- --model_base_path=/models/{{ .Values.model.name }}
+- {{ printf "--model_name=%s" .Values.model.name | quote }}
+- {{ printf "--model_base_path=/models/%s" .Values.model.name | quote }}
 {{- end }}
 - --file_system_poll_wait_seconds={{ .Values.server.fileSystemPollWaitSeconds | int }}
 {{- if .Values.server.batching.enabled }}

@@ -1,6 +1,9 @@
-{{/* What cannot be a version or go with the task, one sentence a line. Takes the root context. */}}
+{{/* What cannot be a name, a version, or go with the task, one sentence a line. Takes the root context. */}}
 {{- define "tensorflow-model.validation.model" -}}
 {{- $model := .Values.model }}
+{{- if not (regexMatch "^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$" (default "" $model.name)) }}
+model.name is {{ toJson $model.name }} but it is a folder and a part of URLs as it stands: use letters, digits, "_", "-" and ".", at most 128, the first a letter or digit
+{{- end }}
 {{- if not (or (kindIs "invalid" $model.version) (eq (toString $model.version) "")) }}
 {{- include "tensorflow-model.validation.version" (dict "key" "model.version" "version" $model.version) }}
 {{- end }}

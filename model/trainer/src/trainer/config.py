@@ -14,7 +14,7 @@ from trainer.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-NAME = re.compile(r"[a-z0-9]([-a-z0-9_.]*[a-z0-9])?")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 KEY = re.compile(r"[0-9a-f]{8,64}")
 
 
@@ -88,7 +88,7 @@ def _parser(environment: Mapping[str, str]) -> _Parser:
     flag(
         "--model-name",
         "mnist",
-        _matching(NAME, "lower-case letters, digits, '-', '_' or '.'"),
+        _matching(NAME, "letters, digits, '_', '-' or '.', the first a letter or digit"),
         "name of the model",
     )
     flag(
