@@ -1,1 +1,23 @@
 """The model store: layout, manifest, digest, publish, find, verify; the standard library is all it needs."""
+
+from model_store.directory import DirectoryStore
+from model_store.errors import StoreError, TooLargeError, VerificationError
+from model_store.manifest import Manifest
+from model_store.serving import ServingLayout, SingleModel
+from model_store.store import Fetched, Found, Publication, Publisher, Store, Wanted
+
+__all__ = [
+    "DirectoryStore",
+    "Fetched",
+    "Found",
+    "Manifest",
+    "Publication",
+    "Publisher",
+    "ServingLayout",
+    "SingleModel",
+    "Store",
+    "StoreError",
+    "TooLargeError",
+    "VerificationError",
+    "Wanted",
+]

@@ -1,0 +1,15 @@
+"""What can be wrong with a store or with what it holds."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """A store that cannot be read or written, told in one sentence that says what and where."""
+
+
+class VerificationError(StoreError):
+    """A version that is not what was published, or holds what no model holds; the sentence names the file."""
+
+
+class TooLargeError(StoreError):
+    """A version that is larger than there is room for; the sentence has both sizes."""

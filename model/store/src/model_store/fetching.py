@@ -1,0 +1,54 @@
+"""Fetching from a folder: an exact copy, held to the manifest in it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from model_store import tree
+from model_store.errors import StoreError, VerificationError
+from model_store.manifest import FILE_NAME, MAXIMUM_BYTES, File, Manifest
+from model_store.names import shown
+from model_store.store import Fetched
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """Return the manifest in a version's folder, None where there is none; raise VerificationError for a broken one."""
+    content = tree.read(folder, FILE_NAME, MAXIMUM_BYTES)
+    return None if content is None else Manifest.parse(content, str(folder / FILE_NAME))
+
+
+def peek_manifest(folder: Path) -> Manifest | None:
+    """Return the manifest in a version's folder, None where there is none that can be read."""
+    try:
+        return read_manifest(folder)
+    except StoreError:
+        return None
+
+
+def fetch(
+    folder: Path,
+    version: int,
+    target: Path,
+    *,
+    verify: bool,
+    needs_manifest: bool,
+    limit_bytes: int | None,
+    left_out: frozenset[str] = frozenset(),
+) -> Fetched:
+    """Copy a version's folder as Store.fetch promises; `needs_manifest` refuses to verify one that has none."""
+    content = tree.read(folder, FILE_NAME, MAXIMUM_BYTES) if verify else None
+    if content is None:
+        if verify and needs_manifest:
+            raise VerificationError(f"{shown(folder)} has no {FILE_NAME}: it cannot be verified")
+        copied = tree.copy(folder, target, listed=None, limit_bytes=limit_bytes, left_out=left_out)
+        return Fetched(version, target, peek_manifest(target), False, copied.file_count, copied.size_bytes)  # noqa: FBT003 - a field
+    manifest = Manifest.parse(content, str(folder / FILE_NAME))
+    listed = {file.path: file for file in manifest.files}
+    # What is handed over is the manifest that was read.
+    listed[FILE_NAME] = File(FILE_NAME, len(content), hashlib.sha256(content).hexdigest())
+    copied = tree.copy(folder, target, listed=listed, limit_bytes=limit_bytes, left_out=left_out)
+    return Fetched(version, target, manifest, True, copied.file_count, copied.size_bytes)  # noqa: FBT003 - a field

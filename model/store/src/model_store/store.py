@@ -1,0 +1,100 @@
+"""What every store can do: find a version, fetch an exact copy of it, tell what is there, publish a new one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from model_store.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The version to serve: of a key or, with "", of any; a version number or, with None, the newest."""
+
+    name: str
+    key: str = ""
+    version: int | None = None
+
+    def __str__(self) -> str:
+        """Return it as a path in the store."""
+        version = "<newest version>" if self.version is None else self.version
+        return f"{self.name}/{self.key or '<any key>'}/{version}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A version that is there: `place` is for messages, `manifest` is None where there is none that can be read."""
+
+    version: int
+    place: str
+    manifest: Manifest | None
+    # Where the store that found it finds it again; nobody else's business.
+    handle: object = field(repr=False, compare=False, default=None)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A copy of a version; `is_verified` tells whether every byte of it was held to a manifest."""
+
+    version: int
+    folder: Path
+    manifest: Manifest | None
+    is_verified: bool
+    file_count: int
+    size_bytes: int
+
+
+class Store(Protocol):
+    """A place models are found in."""
+
+    def find(self, wanted: Wanted) -> Found | None:
+        """Return a complete version, or None while there is none; raise StoreError when the store cannot be read."""
+
+    def fetch(self, found: Found, target: Path, *, verify: bool, limit_bytes: int | None = None) -> Fetched:
+        """Copy a version into a folder that is empty or not there yet; what is copied is what was hashed.
+
+        Files get mode 0644, folders 0755. With `verify` each file is held to the manifest beside the model, where
+        there is one. After any failure the folder is empty.
+
+        Raise VerificationError that names what is missing, changed, unlisted or neither a file nor a folder,
+        TooLargeError as soon as more than `limit_bytes` would be written, StoreError when reading or writing fails.
+        """
+
+    def look(self, wanted: Wanted) -> str:
+        """Return one sentence of what is looked for and what is there instead, for people who wait; raise nothing."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A directory to write a model into, and the version it will have."""
+
+    folder: Path
+    version: int
+
+
+class Publisher(Protocol):
+    """Where one model's versions of one key are published; all of it raises StoreError when storage fails."""
+
+    def published_version(self) -> int | None:
+        """Return the newest version published under the key, if any."""
+
+    def remove_abandoned(self) -> None:
+        """Remove what publishers left behind that died; what a live one works on is left alone."""
+
+    def prepare(self) -> None:
+        """Make room for a publication and see that it can be written; remove what is abandoned."""
+
+    def publication(self) -> AbstractContextManager[Publication]:
+        """Yield a directory and a version number nobody else has; what is not committed is removed."""
+
+    def commit(self, publication: Publication, *, created: str, packages: Mapping[str, str]) -> int:
+        """Write the manifest and make the version visible, all of it at once; return the version of the key.
+
+        The key's first version wins: where another publisher was faster, its version is returned.
+        """
