@@ -108,7 +108,7 @@ def chart(session: nox.Session) -> None:
 @nox.session
 def e2e(session: nox.Session) -> None:
     """Bring up a real cluster and prove the path from data to prediction on it."""
-    install(session, LOCKS / "e2e.txt")
+    install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
     session.run(sys.executable, "-m", "ci", "ready", external=True)
     python(session, "-m", "pytest", "tests/e2e", *session.posargs)
 

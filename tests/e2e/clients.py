@@ -8,13 +8,13 @@ import grpc
 import numpy as np
 import requests
 
-from model_api import messages, model
+from model_description.protos import serving_pb2
+from serving_codec import tensors
 from tests.e2e.release import API_PORT, SERVER_GRPC_PORT, SERVER_REST_PORT, Release
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SIGNATURE = model.Signature("pixels", "probabilities", (28, 28), 1)
 TIMEOUT_SECONDS = 30
 
 
@@ -58,11 +58,17 @@ def grpc_scores(
     release: Release, images: NDArray[np.uint8], credentials: grpc.ChannelCredentials | None = None
 ) -> NDArray[np.float64]:
     """Return the scores (batch, class) of TensorFlow Serving's gRPC API, under TLS where credentials are given."""
-    request = model.predict_request("mnist", None, "serving_default", SIGNATURE, images.reshape(len(images), -1))
+    request = serving_pb2.PredictRequest()
+    request.model_spec.name = "mnist"
+    request.model_spec.signature_name = "serving_default"
+    tensors.fill(request.inputs["pixels"], images.astype(np.float32), "float32")
     with release.port("server", SERVER_GRPC_PORT) as port, _channel(release, port, credentials) as channel:
         call: Any = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
-        response = messages.PredictResponse.FromString(call(request, timeout=TIMEOUT_SECONDS))
-        return model.scores_of(response, SIGNATURE, len(images))
+        reply = call(request.SerializeToString(), timeout=TIMEOUT_SECONDS)
+    scores: NDArray[np.float64] = tensors.to_numpy(
+        serving_pb2.PredictResponse.FromString(reply).outputs["probabilities"]
+    )
+    return scores
 
 
 def _channel(release: Release, port: int, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:

@@ -55,7 +55,11 @@ class Api:
 
     def __enter__(self) -> Self:
         """Return when it is alive and knows its model, or why it cannot use it."""
-        wait_for(self._has_looked, "the gateway knows its model", START_TIMEOUT_SECONDS, self.process)
+        try:
+            wait_for(self._has_looked, "the gateway knows its model", START_TIMEOUT_SECONDS, self.process)
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

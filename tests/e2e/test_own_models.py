@@ -1,0 +1,238 @@
+"""Models that nobody here trained, served from wherever they are, and what people see while they are not."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+import trustme
+
+from ci import docker_engine
+from ci.steps import run
+from tests.e2e import clients, own_model, traffic
+from tests.e2e.own_model import MOUNT, values
+from tests.e2e.release import API_PORT, Release
+from tests.e2e.waiting import wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CLAIM = "my-models"
+YES, NO = [3, 3, 3, 3], [-3, -3, -3, -3]
+SWITCH_TIMEOUT_SECONDS = 90
+# Serves /srv over https with the certificate in /tls.
+HTTPS_SERVER = """\
+import functools, http.server, ssl
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory="/store/archives")
+server = http.server.ThreadingHTTPServer(("", 8443), handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("/tls/tls.crt", "/tls/tls.key")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"""
+
+
+@pytest.fixture(scope="module")
+def store(release: Release) -> Release:
+    """Return a namespace with a claim that holds `churn/1`, and a pod to write to it."""
+    own_model.claim(release, CLAIM)
+    own_model.writer(release, CLAIM)
+    traffic.start(release)
+    own_model.put(release, "churn/1")
+    return release
+
+
+def installed(store: Release, name: str, given: dict[str, Any], *, wait: bool = True) -> Release:
+    """Return another release in the same namespace, installed with these values."""
+    release = Release(store.access, store.namespace, name)
+    release.upgrade(given, wait=wait)
+    return release
+
+
+def predict(release: Release, value: Any) -> requests.Response:
+    """Return the api's reply to one input."""
+    with release.port("api", API_PORT) as port:
+        return requests.post(f"http://127.0.0.1:{port}/predict", json={"input": value}, timeout=clients.TIMEOUT_SECONDS)
+
+
+def uninstall(release: Release) -> None:
+    """Remove a release; the claim is its owner's."""
+    release.helm("uninstall", release.name, "--wait", "--timeout=120s")
+
+
+def test_claim_in_tensorflow_servings_layout_is_served_by_every_protocol(store: Release) -> None:
+    release = installed(store, "claim", values({"name": "churn"}, CLAIM))
+    assert predict(release, YES).json()["outputs"]["output_0"][0] > 0.99
+    with release.port("api", API_PORT) as port:
+        base = f"http://127.0.0.1:{port}"
+        body = {"instances": [YES, NO]}
+        rest = requests.post(f"{base}/v1/models/churn:predict", json=body, timeout=clients.TIMEOUT_SECONDS).json()
+        tensor = {"name": "features", "shape": [1, 4], "datatype": "FP32", "data": YES}
+        infer = requests.post(
+            f"{base}/v2/models/churn/infer", json={"inputs": [tensor]}, timeout=clients.TIMEOUT_SECONDS
+        ).json()
+    assert [round(row[0]) for row in rest["predictions"]] == [1, 0]
+    assert round(infer["outputs"][0]["data"][0]) == 1
+    assert "Phase:          Succeeded" in release.helm("test", release.name)
+    uninstall(release)
+
+
+def test_values_say_the_task_of_a_model_that_says_nothing(store: Release) -> None:
+    told = {"name": "churn", "task": "classification", "labels": ["stays", "leaves"]}
+    release = installed(store, "told", values(told, CLAIM))
+    assert predict(release, YES).json()["prediction"] == "leaves"
+    assert predict(release, NO).json()["prediction"] == "stays"
+    uninstall(release)
+
+
+def test_new_version_is_followed_by_every_pod_without_a_failure(store: Release) -> None:
+    own_model.put(store, "followed/1", slope=1.0)
+    release = installed(store, "followed", values({"name": "followed"}, CLAIM, {"replicaCount": 2}))
+    with traffic.steady(release, {"input": YES}) as seen:
+        own_model.put(store, "followed/2", slope=-1.0)
+        wait_for(lambda: _latest(seen) == {"2"}, "only version 2 answers", SWITCH_TIMEOUT_SECONDS)
+        # Neither one that is damaged nor one that is not a model changes anything.
+        own_model.in_store(store, "python3", "-c", f"import os; os.makedirs('{MOUNT}/followed/3')")
+        own_model.in_store(
+            store, "python3", "-c", f"open('{MOUNT}/followed/3/saved_model.pb', 'wb').write(b'not a model')"
+        )
+        told = "version 3"
+        wait_for(lambda: told in _followers_log(release), "the follower tells of it", SWITCH_TIMEOUT_SECONDS)
+        release.kubectl("scale", f"deployment/{release.named('server')}", "--replicas=3")
+        release.wait_for_rollout("server")
+        wait_for(lambda: len(release.endpoints("server")) == 3, "three endpoints", SWITCH_TIMEOUT_SECONDS)
+    assert not seen.failures(), seen.failures()[:3]
+    assert _latest(seen) == {"2"}
+    uninstall(release)
+
+
+def _latest(seen: traffic.Traffic) -> set[str]:
+    """Return the versions that answered in the last three seconds."""
+    return set(seen.versions(since=time.time() - 3))
+
+
+def _followers_log(release: Release) -> str:
+    selector = f"app.kubernetes.io/instance={release.name},app.kubernetes.io/component=server"
+    return release.kubectl("logs", f"--selector={selector}", "--container=follower", "--tail=-1")
+
+
+def test_missing_model_is_told_where_people_look(store: Release) -> None:
+    given = values({"name": "absent"}, CLAIM) | {"loader": {"timeoutSeconds": 5}}
+    release = installed(store, "absent", given, wait=False)
+    message = wait_for(lambda: own_model.loader_messages(release), "the loader says why", SWITCH_TIMEOUT_SECONDS)[0]
+    assert "absent" in message
+    assert "churn" in message
+    assert "training" not in message
+    described = release.kubectl("describe", "pod", release.pods("server")[0].metadata.name)
+    assert "churn" in described
+    uninstall(release)
+
+
+def test_model_the_api_cannot_use_does_not_replace_one_it_can(store: Release) -> None:
+    told = {"name": "churn", "task": "classification", "labels": ["stays", "leaves"]}
+    release = installed(store, "kept", values(told, CLAIM))
+    own_model.in_store(store, "python3", "-c", own_model.MAKE_PAIR, f"{MOUNT}/.pair")
+    own_model.move(store, f"{MOUNT}/.pair", f"{MOUNT}/pair/1")
+    with traffic.steady(release, {"input": YES}) as seen:
+        # A signature that is not there: never ready, so that the pods that serve go on.
+        release.upgrade(values(told | {"signature": "absent"}, CLAIM), wait=False)
+        messages = wait_for(lambda: own_model.loader_messages(release), "the loader refuses", SWITCH_TIMEOUT_SECONDS)
+        assert "no signature 'absent'" in messages[0]
+        release.helm("rollback", release.name, "--wait", "--timeout=300s")
+    assert not seen.failures(), seen.failures()[:3]
+    uninstall(release)
+
+
+def test_rename_of_the_model_loses_no_request(store: Release) -> None:
+    own_model.put(store, "renamed/1")
+    release = installed(store, "rename", values({"name": "churn"}, CLAIM))
+    with traffic.steady(release, {"input": YES}) as seen:
+        release.upgrade(values({"name": "renamed"}, CLAIM))
+        for component in ("server", "api"):
+            release.wait_for_rollout(component)
+        wait_for(lambda: len(release.pods("api", even_terminating=True)) == 1, "one api pod is left", 120)
+    assert not seen.failures(), seen.failures()[:3]
+    assert clients.served_model(release)["name"] == "renamed"
+    uninstall(release)
+
+
+def test_archive_is_fetched_by_https_and_held_to_its_digest(store: Release) -> None:
+    digest = _archive(store)
+    authority = _https_server(store)
+    bundle = {"ca.crt": authority.cert_pem.bytes().decode()}
+    store.core.create_namespaced_config_map(store.namespace, {"metadata": {"name": "bundle"}, "data": bundle})
+    uri = f"https://archives.{store.namespace}.svc:8443/churn.tar.gz"
+    source = {"uri": uri, "sha256": digest, "caBundle": {"configMapName": "bundle"}}
+    release = installed(store, "https", values({"name": "churn", "source": source}))
+    assert predict(release, YES).json()["outputs"]["output_0"][0] > 0.99
+    assert not [volume for volume in release.pods("server")[0].spec.volumes if volume.persistent_volume_claim]
+    # Another digest: the pods that serve go on, and the reason is told.
+    wrong = values({"name": "churn", "source": source | {"sha256": "0" * 64}})
+    release.upgrade(wrong, wait=False)
+    messages = wait_for(lambda: own_model.loader_messages(release), "the loader refuses", SWITCH_TIMEOUT_SECONDS)
+    assert digest in messages[0]
+    assert predict(release, YES).ok
+    uninstall(release)
+
+
+def _archive(store: Release) -> str:
+    """Pack `churn` into an archive in the claim and return its SHA-256."""
+    script = (
+        "import hashlib, os, tarfile; os.makedirs('/store/archives', exist_ok=True); "
+        "path = '/store/archives/churn.tar.gz'; archive = tarfile.open(path, 'w:gz'); "
+        "archive.add('/store/churn', 'churn'); archive.close(); "
+        "print(hashlib.sha256(open(path, 'rb').read()).hexdigest())"
+    )
+    return own_model.in_store(store, "python3", "-c", script).split()[-1]
+
+
+def _https_server(store: Release) -> trustme.CA:
+    """Serve the claim's archives in the cluster; return the authority of the server's certificate."""
+    authority = trustme.CA()
+    issued = authority.issue_cert(f"archives.{store.namespace}.svc")
+    chain = "".join(pem.bytes().decode() for pem in issued.cert_chain_pems)
+    data = {"tls.crt": chain, "tls.key": issued.private_key_pem.bytes().decode()}
+    store.core.create_namespaced_secret(
+        store.namespace, {"metadata": {"name": "archives"}, "type": "kubernetes.io/tls", "stringData": data}
+    )
+    pod = store.core.api_client.sanitize_for_serialization(
+        store.core.read_namespaced_pod(own_model.WRITER, store.namespace).spec
+    )
+    container = pod["containers"][0]
+    container["command"] = ["python3", "-c", HTTPS_SERVER]
+    container["volumeMounts"] = [mount for mount in container["volumeMounts"] if mount["name"] in {"store", "tmp"}]
+    container["volumeMounts"].append({"name": "tls", "mountPath": "/tls"})
+    spec = {
+        "securityContext": pod["securityContext"],
+        "terminationGracePeriodSeconds": 1,
+        "nodeName": pod["nodeName"],
+        "containers": [
+            {key: container[key] for key in ("name", "image", "command", "env", "volumeMounts", "securityContext")}
+        ],
+        "volumes": [
+            *(volume for volume in pod["volumes"] if volume["name"] in {"store", "tmp"}),
+            {"name": "tls", "secret": {"secretName": "archives"}},
+        ],
+    }
+    metadata = {"name": "archives", "labels": {"app": "archives"}}
+    store.core.create_namespaced_pod(store.namespace, {"metadata": metadata, "spec": spec})
+    service = {"selector": {"app": "archives"}, "ports": [{"port": 8443}]}
+    store.core.create_namespaced_service(store.namespace, {"metadata": {"name": "archives"}, "spec": service})
+    return authority
+
+
+def test_image_volume_is_served(store: Release, tmp_path: Path) -> None:
+    registry, repository = "localhost:5001", f"e2e/churn-{store.namespace}"
+    store.kubectl("cp", f"{own_model.WRITER}:{MOUNT.lstrip('/')}/churn", str(tmp_path / "churn"))
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY churn /churn\n", encoding="utf-8")
+    reference = f"{registry}/{repository}:1"
+    run([docker_engine.client(), "build", f"--tag={reference}", str(tmp_path)], env={"DOCKER_BUILDKIT": "1"})
+    run([docker_engine.client(), "push", "--quiet", reference])
+    source = {"path": "churn", "image": {"reference": reference}}
+    release = installed(store, "image", values({"name": "churn", "source": source}))
+    assert predict(release, YES).json()["outputs"]["output_0"][0] > 0.99
+    assert json.loads(release.kubectl("get", "pvc", "--output=json"))["items"][0]["metadata"]["name"] == CLAIM
+    uninstall(release)
