@@ -12,7 +12,7 @@ import pytest
 import model_api.config
 import model_loader.config
 import trainer.config
-from tests.chart.rendering import KEY, at, containers, environment, render, render_case
+from tests.chart.rendering import KEY, at, containers, environment, pod_spec, render, render_case
 from trainer.config import Parameters
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ LARGEST = 9_223_372_036_854_775_807
 def trainer_config(rendered: Rendered) -> trainer.config.Config:
     """Return what the trainer makes of its container."""
     container = rendered.container("training")
-    return trainer.config.parse(container.get("args", []), environment(container))
+    with mock.patch.dict(os.environ, environment(container), clear=True):
+        return trainer.config.parse(container.get("args", []))
 
 
 def loader_config(rendered: Rendered, name: str = "loader") -> model_loader.config.Config:
@@ -89,6 +90,21 @@ def test_every_program_takes_the_names_the_chart_takes(name: str) -> None:
     rendered = render({"model": {"name": name}})
     programs = (trainer_config(rendered), loader_config(rendered), api_config(rendered))
     assert {config.model_name for config in programs} == {name}
+
+
+def test_loader_waits_long_only_for_what_takes_long() -> None:
+    untrained: dict[str, Any] = {"training": {"enabled": False}}
+    assert loader_config(render()).timeout_seconds == 3600
+    assert loader_config(render_case("https-model")).timeout_seconds == 3600
+    assert loader_config(render(untrained)).timeout_seconds == 60
+    assert loader_config(render_case("image-volume")).timeout_seconds == 60
+    assert loader_config(render({**untrained, "loader": {"timeoutSeconds": 5}})).timeout_seconds == 5
+
+
+def test_limit_of_the_copies_can_be_left_out() -> None:
+    rendered = render({"loader": {"sizeLimit": None}})
+    assert loader_config(rendered).size_limit is None
+    assert {"name": "models", "emptyDir": {}} in pod_spec(rendered.workload("server"))["volumes"]
 
 
 def test_check_can_be_switched_off() -> None:

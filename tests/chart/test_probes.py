@@ -54,6 +54,12 @@ def test_stopping_pod_answers_until_the_cluster_knows(
     assert pod_spec(everything.workload(component))["terminationGracePeriodSeconds"] == grace
 
 
+def test_old_servers_answer_until_the_api_pods_of_a_new_model_name_are_ready(default: Rendered) -> None:
+    # Names are cached for 5 seconds, looked up every 2, and the new api pods are asked in turns.
+    seconds = 5 + 2 + 2 * default.container("api")["readinessProbe"]["periodSeconds"]
+    assert default.container("server")["lifecycle"]["preStop"]["sleep"]["seconds"] >= seconds
+
+
 @pytest.mark.parametrize("component", SERVING)
 def test_no_sleep_renders_no_hook(component: str) -> None:
     assert "lifecycle" not in render({component: {"preStopSleepSeconds": 0}}).container(component)

@@ -28,7 +28,7 @@
 - name: SIGNATURE_NAME
   value: {{ .Values.model.signature | quote }}
 - name: MODEL_TASK
-  value: {{ .Values.model.task | quote }}
+  value: {{ default "" .Values.model.task | quote }}
 - name: MODEL_LABELS
   value: {{ with .Values.model.labels }}{{ . | toJson | replace "$" "$$" | toJson }}{{ else }}""{{ end }}
 # What is trained here describes itself: a new pod leaves the requests to the former ones until that is served.

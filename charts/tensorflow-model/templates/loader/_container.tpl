@@ -75,8 +75,10 @@ waits until a model is there, or "follower", which stays beside the server and h
 {{- end }}
 - name: TARGET
   value: /models
+{{- with .Values.loader.sizeLimit }}
 - name: SIZE_LIMIT
-  value: {{ .Values.loader.sizeLimit | quote }}
+  value: {{ . | quote }}
+{{- end }}
 - name: VERIFY
   value: {{ .Values.modelStore.verify.enabled | toString | quote }}
 {{- end }}
@@ -112,7 +114,7 @@ waits until a model is there, or "follower", which stays beside the server and h
   value: /ca-bundle/ca.crt
 {{- end }}
 - name: TIMEOUT_SECONDS
-  value: {{ include "tensorflow-model.number" .Values.loader.timeoutSeconds | quote }}
+  value: {{ include "tensorflow-model.loader.timeoutSeconds" . | quote }}
 {{- if .Values.server.tls.secretName }}
 - name: TLS_DIR
   value: /tls
@@ -121,6 +123,13 @@ waits until a model is there, or "follower", which stays beside the server and h
 - name: CLIENT_VERIFY
   value: {{ .Values.server.tls.clientVerify | toString | quote }}
 {{- end }}
+{{- end }}
+
+{{/* Seconds the loader waits: longer for a model that is still being made or fetched. Takes the root context. */}}
+{{- define "tensorflow-model.loader.timeoutSeconds" -}}
+{{- $source := include "tensorflow-model.model.source" . | fromJson }}
+{{- $usual := ternary 3600 60 (or .Values.training.enabled (ne $source.uri "")) }}
+{{- default $usual .Values.loader.timeoutSeconds | include "tensorflow-model.number" }}
 {{- end }}
 
 {{/* Environment of the follower, likewise. Takes the root context. */}}

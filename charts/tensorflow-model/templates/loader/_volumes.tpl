@@ -5,8 +5,12 @@ and where they come from. Takes the root context.
 {{- define "tensorflow-model.loader.volumes" -}}
 {{- $source := include "tensorflow-model.model.source" . | fromJson -}}
 - name: models
+  {{- with .Values.loader.sizeLimit }}
   emptyDir:
-    sizeLimit: {{ .Values.loader.sizeLimit | quote }}
+    sizeLimit: {{ . | quote }}
+  {{- else }}
+  emptyDir: {}
+  {{- end }}
 {{- with $source.image }}
 - name: model-image
   image:
