@@ -218,7 +218,8 @@ def test_api_waits_for_a_description_of_what_is_trained_here(trained: bool) -> N
 def test_api_finds_the_server(rendered: Rendered) -> None:
     config = api_config(rendered)
     headless = next(item for item in rendered.of_kind("Service") if item["spec"].get("clusterIP") == "None")
-    assert config.server == f"{at(headless, 'metadata.name')}:{at(headless, 'spec.ports')[0]['port']}"
+    target = f"{at(headless, 'metadata.name')}:{at(headless, 'spec.ports')[0]['port']}"
+    assert environment(rendered.container("api"))["SERVER"] == target
     assert config.port == at(rendered.workload("api"), "spec.template.spec.containers")[0]["ports"][0]["containerPort"]
 
 
