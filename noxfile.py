@@ -135,7 +135,7 @@ def images(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure side by side and print ratios (`-- training` runs one of them)."""
     install(session, *TENSORFLOW)
-    for name in session.posargs or ["training", "server"]:
+    for name in session.posargs or ["training", "server", "versions"]:
         python(session, "-m", f"ci.bench_{name}")
 
 

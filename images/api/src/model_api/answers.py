@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model_api.errors import ModelError
-from model_description import usable
-from model_description.errors import UnusableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,10 +116,7 @@ def _regressions(known: Known, outputs: Mapping[str, NDArray[Any]]) -> list[dict
 
 def _scores(known: Known, outputs: Mapping[str, NDArray[Any]]) -> tuple[str, NDArray[Any]]:
     """Return the output the task reads as (row, number)."""
-    try:
-        spec = usable.scores_of(known.served, known.task)
-    except UnusableError as error:
-        raise ModelError(str(error)) from error
+    spec = known.scores
     if spec is None:
         raise ModelError(f"the task {known.task} reads no scores")
     values = outputs[spec.name]
@@ -138,17 +133,22 @@ def _probabilities(known: Known, outputs: Mapping[str, NDArray[Any]]) -> tuple[s
     """Return the scores (row, class) in 0..1, made from logits where the model says that it returns those."""
     name, scores = _scores(known, outputs)
     values = scores.astype(np.float64)
-    _expect(np.isfinite(values), name, "finite numbers", values, known.task)
     if known.scores_are_logits(name):
+        _expect(np.isfinite(values), name, "finite numbers", values, known.task)
         is_softmax = known.task == "classification" and values.shape[1] > 1
         values = _softmax(values) if is_softmax else 1 / (1 + np.exp(-np.clip(values, -700, 700)))
-    within = (values >= -TOLERANCE) & (values <= 1 + TOLERANCE)
-    _expect(within, name, "probabilities from 0 to 1", values, known.task)
+    low, high = values.min(), values.max()
+    # Written so that NaN fails, which both of them are then.
+    if not (low >= 0 and high <= 1):
+        _expect(np.isfinite(values), name, "finite numbers", values, known.task)
+        within = (values >= -TOLERANCE) & (values <= 1 + TOLERANCE)
+        _expect(within, name, "probabilities from 0 to 1", values, known.task)
+        values = values.clip(0, 1)
     if known.labels:
         classes = 2 if known.task == "classification" and values.shape[1] == 1 else values.shape[1]
         if classes != len(known.labels):
             raise ModelError(f"{name} has {classes} classes but there are {len(known.labels)} labels (model.labels)")
-    return name, values.clip(0, 1)
+    return name, values
 
 
 def _softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -24,7 +24,7 @@ class Config:
 
     host: str
     port: int
-    server: str
+    server: tuple[str, ...]
     server_ca: Path | None
     server_name: str
     server_client_certificate: Path | None
@@ -69,14 +69,16 @@ class _Seconds(click.ParamType[float]):
         return seconds
 
 
-class _HostAndPort(click.ParamType[str]):
-    name = "host:port"
+class _Targets(click.ParamType[tuple[str, ...]]):
+    name = "host:port[,host:port...]"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        host, _, port = str(value).rpartition(":")
-        if not host or not (port.isascii() and port.isdecimal()):
-            self.fail(f"expected host:port, got {str(value)[:80]!r}", param, ctx)
-        return str(value)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        targets = value if isinstance(value, tuple) else tuple(str(value).split(","))
+        for target in targets:
+            host, _, port = target.rpartition(":")
+            if not host or not (port.isascii() and port.isdecimal()):
+                self.fail(f"expected host:port, several with commas between, got {target[:80]!r}", param, ctx)
+        return targets
 
 
 class _Labels(click.ParamType[tuple[str, ...]]):
@@ -116,7 +118,7 @@ _FILE = _Optional(click.Path(dir_okay=False, path_type=Path))
 )
 @_flag("--host", "", str, "address to listen on; empty: every address, of IPv4 and of IPv6")
 @_flag("--port", 8080, click.IntRange(0, 65_535), "port to listen on")
-@_flag("--server", "localhost:8500", _HostAndPort(), "host:port of TensorFlow Serving's gRPC; every address is used")
+@_flag("--server", "localhost:8500", _Targets(), "host:port of TensorFlow Serving's gRPC; every address is used")
 @_flag("--server-ca", "", _FILE, "PEM file of the authority of the server's certificate; empty: no TLS")
 @_flag("--server-name", "", str, "name in the server's certificate; empty: the host of --server")
 @_flag("--server-client-certificate", "", _FILE, "PEM file of a certificate to show to the server")

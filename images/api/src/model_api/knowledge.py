@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from model_api.config import Config
     from model_api.servers import Servers
-    from model_description.signature import Signature
+    from model_description.signature import Signature, TensorSpec
 
 LOG = logging.getLogger(__name__)
 LOOKUP_TIMEOUT_SECONDS = 5.0
@@ -54,7 +54,15 @@ class Known:
             raise ModelError(f"version {self.version} cannot be used: {self.problem}")
         return self.signature
 
-    @property
+    @cached_property
+    def scores(self) -> TensorSpec | None:
+        """Return the output its task reads, None for raw; raise ModelError where the outputs do not fit the task."""
+        try:
+            return usable.scores_of(self.served, self.task)
+        except UnusableError as error:
+            raise ModelError(str(error)) from error
+
+    @cached_property
     def told(self) -> Description:
         """Return what the model says of the signature that is called: nothing of it, where it says nothing."""
         is_about = self.description is not None and self.signature is not None

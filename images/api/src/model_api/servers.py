@@ -17,7 +17,7 @@ import grpc.aio
 from serving_codec.status import Code, ServingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from model_api.tls import Tls
 
@@ -72,12 +72,10 @@ class Server:
 class Servers:
     """All server pods; `refresh` follows the name as pods come and go."""
 
-    def __init__(self, target: str, tls: Tls | None = None) -> None:
+    def __init__(self, targets: Sequence[str], tls: Tls | None = None) -> None:
         # For the life of the process.
         self._tls = tls
-        host, _, port = target.rpartition(":")
-        self._host = host.removeprefix("[").removesuffix("]")
-        self._port = int(port)
+        self._names = [_host_and_port(target) for target in targets]
         # As pods come and go.
         self._servers: dict[str, Server] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -179,16 +177,27 @@ class Servers:
         )
 
     async def _resolve(self) -> set[str] | None:
-        """Return the addresses of the name; None keeps those known while the name service does not answer."""
-        loop = asyncio.get_running_loop()
-        try:
-            found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        except socket.gaierror as error:
-            # A headless Service without ready pods has no name at all.
-            return set() if error.errno in {socket.EAI_NONAME, socket.EAI_NODATA} else None
-        except OSError:
-            return None
-        return {_target(family, address) for family, _, _, _, address in found}
+        """Return the addresses of the names; None keeps those known while the name service does not answer."""
+        found = [await _addresses(host, port) for host, port in self._names]
+        known = [addresses for addresses in found if addresses is not None]
+        return set().union(*known) if len(known) == len(found) else None
+
+
+async def _addresses(host: str, port: int) -> set[str] | None:
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        # A headless Service without ready pods has no name at all.
+        return set() if error.errno in {socket.EAI_NONAME, socket.EAI_NODATA} else None
+    except OSError:
+        return None
+    return {_target(family, address) for family, _, _, _, address in found}
+
+
+def _host_and_port(target: str) -> tuple[str, int]:
+    host, _, port = target.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _target(family: int, address: Any) -> str:

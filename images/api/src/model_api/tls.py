@@ -30,7 +30,7 @@ def of(config: Config) -> Tls | None:
         private_key=_read(config.server_client_key),
         certificate_chain=_read(config.server_client_certificate),
     )
-    return Tls(credentials, config.server_name or config.server.rpartition(":")[0])
+    return Tls(credentials, config.server_name or config.server[0].rpartition(":")[0])
 
 
 def _read(path: Path | None) -> bytes | None:
