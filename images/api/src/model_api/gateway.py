@@ -97,7 +97,7 @@ class Gateway:
             return await self.answer(known, inputs.read(body, known.served, most), top)
         except InputError:
             # The servers may have gone on to a version that takes something else.
-            current = await self.knowledge.newest()
+            current = await self.knowledge.fresh()
             if current.signature == known.signature:
                 raise
             return await self.answer(current, inputs.read(body, current.served, most), top)

@@ -29,6 +29,7 @@ LOOKUP_TIMEOUT_SECONDS = 5.0
 # How often the newest version is asked for, and how long one that nobody has met is remembered.
 REFRESH_SECONDS = 2.0
 FORGET_SECONDS = 60.0
+FRESH_SECONDS = 1.0
 SIGNATURES = "signature_def"
 
 
@@ -99,6 +100,7 @@ class Knowledge:
         self._versions: dict[int, _Met] = {}
         self._current: Known | None = None
         self._newest: asyncio.Task[Known] | None = None
+        self._asked = 0.0
         self.reason = "the model is not known yet"
 
     @property
@@ -132,6 +134,12 @@ class Knowledge:
         """Return the current version, asking only while none is known; raise an ApiError when none answers."""
         return self._current or await self.newest()
 
+    async def fresh(self) -> Known:
+        """Return the current version as it was a second ago at most: however many ask, the servers are asked seldom."""
+        if self._current is not None and time.monotonic() - self._asked < FRESH_SECONDS:
+            return self._current
+        return await self.newest()
+
     async def of(self, version: int) -> Known:
         """Return what is known of a version; the first to ask looks it up and all others wait for that."""
         met = self._versions.get(version)
@@ -142,6 +150,7 @@ class Knowledge:
         return met.lookup.result() if met.lookup.done() else await asyncio.shield(met.lookup)
 
     async def _ask_newest(self) -> Known:
+        self._asked = time.monotonic()
         version, definitions = await self._metadata(self._config.model_version)
         met = self._versions.get(version)
         if met is None or (met.lookup.done() and met.lookup.exception() is not None):
