@@ -32,7 +32,7 @@ class DirectoryStore:
         keys = [check_part("the model's key", wanted.key)] if wanted.key else []
         if wanted.version is not None or not wanted.key:
             keys += [key for key in tree.folders(model) if is_ours(key) and key != wanted.key]
-        return folders.pick((folders.versions(model / key) for key in keys), wanted.version, _is_complete)
+        return folders.pick((folders.versions(model / key) for key in keys), wanted, _is_complete)
 
     def fetch(self, found: Found, target: Path, *, verify: bool, limit_bytes: int | None = None) -> Fetched:
         """Copy a version as Store.fetch promises; one without a manifest cannot be verified."""

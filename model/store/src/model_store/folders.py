@@ -14,6 +14,8 @@ from model_store.store import Found
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from model_store.store import Wanted
+
 # What a version's folder holds one of (tensorflow/cc/saved_model/constants.h, and tflite_session.cc of TensorFlow
 # Serving).
 MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "model.tflite")
@@ -39,14 +41,14 @@ def has_model(folder: Path) -> bool:
 
 
 def pick(
-    candidates: Iterable[Mapping[int, Path]], version: int | None, is_complete: Callable[[Path], bool]
+    candidates: Iterable[Mapping[int, Path]], wanted: Wanted, is_complete: Callable[[Path], bool]
 ) -> Found | None:
-    """Return the complete version of that number or, with None, the highest; the first of equals."""
+    """Return the complete version that is wanted, the highest of several; the first of equals."""
     best: tuple[int, Path] | None = None
     for candidate in candidates:
         for number in sorted(candidate, reverse=True):
             is_better = best is None or number > best[0]
-            if version in {None, number} and is_better and is_complete(candidate[number]):
+            if wanted.takes(number) and is_better and is_complete(candidate[number]):
                 best = number, candidate[number]
                 break
     return None if best is None else found_in(best[1], best[0])

@@ -25,7 +25,7 @@ class ServingLayout:
 
     def find(self, wanted: Wanted) -> Found | None:
         """Return a version with a model in it, or None while there is none; raise StoreError as Store.find does."""
-        return folders.pick([folders.versions(self.folder)], wanted.version, folders.has_model)
+        return folders.pick([folders.versions(self.folder)], wanted, folders.has_model)
 
     def fetch(self, found: Found, target: Path, *, verify: bool, limit_bytes: int | None = None) -> Fetched:
         """Copy a version as Store.fetch promises; one without a manifest is copied and not verified."""
@@ -54,7 +54,7 @@ class SingleModel:
         """Return the model, or a version in its folder, or None while there is neither; raise StoreError."""
         if not folders.has_model(self.folder):
             return ServingLayout(self.folder).find(wanted)
-        if wanted.version not in {None, self.version}:
+        if not wanted.takes(self.version):
             return None
         # The folder itself may be a link, as mounts are made: only what is in it may not.
         return folders.found_in(self.folder.resolve(), self.version)

@@ -15,11 +15,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The version to serve: of a key or, with "", of any; a version number or, with None, the newest."""
+    """The version to serve: of a key or, with "", of any; a version number or, with None, the newest.
+
+    With `below` it is the newest of those that are older: what there is beside a version that is no good.
+    """
 
     name: str
     key: str = ""
     version: int | None = None
+    below: int | None = None
+
+    def takes(self, version: int) -> bool:
+        """Tell whether a version number is wanted."""
+        return self.version in {None, version} and (self.below is None or version < self.below)
 
     def __str__(self) -> str:
         """Return it as a path in the store."""
