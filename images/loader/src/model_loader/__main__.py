@@ -1,95 +1,133 @@
-"""`model-loader`: wait, verify, hand over."""
+"""`model-loader`: wait, verify, hand over; with --follow, stay and hand over what is newer."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from model_loader import config, handover, ssl_config, verification
-from model_loader.errors import LoaderError, NotPublishedError
-from model_loader.store import DirectoryStore
+from model_loader import config, search, server_status, ssl_config, uri_source
+from model_loader.errors import LoaderError
+from model_loader.follow import Follower
+from model_loader.handover import Target
+from model_loader.loading import Loading
+from model_loader.telling import Reason, tell
+from model_store.errors import StoreError
+from model_store.names import shown
+from model_store.store import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from model_loader.config import Config
-    from model_loader.store import Store, Wanted
 
-POLL_SECONDS = 1.0
-TELL_SECONDS = 30.0
+# Until the flags are read.
+TERMINATION_LOG = Path("/dev/termination-log")
+
+
+class _Stopped(BaseException):
+    """SIGTERM or SIGINT: no Exception, so that nothing on the way out takes it for a failure of its own."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the loader; return 0, or a LoaderError's exit code after telling its sentence."""
-    signal.signal(signal.SIGTERM, _stop)
-    termination_log: Path | None = None
+    """Run the loader; return its exit code.
+
+    0: handed over (a follower: stopped); 1: not there in time; 2: bad flags, or a model that is not handed over;
+    128 + n after signal n. The reason of a failure is one sentence, in the log and in the termination message.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    reason = Reason(TERMINATION_LOG)
+    is_follower = False
     try:
-        options = config.parse(arguments, os.environ)
-        termination_log = options.termination_log
-        load(options, DirectoryStore(options.model_store))
+        options = config.parse(arguments)
+        reason, is_follower = Reason(options.termination_log), options.follow
+        if is_follower:
+            follow(options)
+        load(options, reason)
     except LoaderError as error:
-        print(f"model-loader: {error}", file=sys.stderr, flush=True)
-        _leave_reason(termination_log, str(error))
-        return error.exit_code
+        return _fail(reason, str(error), error.exit_code)
+    except StoreError as error:
+        return _fail(reason, str(error), LoaderError.exit_code)
+    except _Stopped as stopped:
+        # A loader's reason is why it still waits, which is in its place already.
+        return 0 if is_follower else 128 + stopped.number
+    except Exception as error:  # noqa: BLE001 - nobody reads a traceback in `kubectl describe pod`
+        return _fail(reason, f"unexpected {type(error).__name__}: {error}: please report it", LoaderError.exit_code)
+    reason.leave("")
     return 0
 
 
-def load(options: Config, store: Store) -> None:
-    """Wait for the wanted versions, verify them and hand them over; raise LoaderError when that cannot be."""
-    target = options.target / options.wanted.name
+def load(
+    options: Config,
+    reason: Reason,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], object] = time.sleep,
+) -> None:
+    """Wait for the wanted versions and hand them over; raise LoaderError when that cannot be."""
     if options.tls_dir is not None:
         ssl_config.write(options.tls_dir, options.ssl_config, client_verify=options.client_verify)
-        _tell(f"SSLConfig is at {options.ssl_config}")
-    folder = wait(options, options.wanted, store)
-    if options.manifest_only:
-        verification.read_manifest(folder)
-        _tell(f"manifest of {folder} is at {handover.copy_manifest(folder, target)}")
+        tell(f"SSLConfig is at {options.ssl_config}")
+    target = _target(options)
+    target.tidy()
+    loading = Loading(options, target, reason, clock, pause)
+    further = [Wanted(options.model_name, "", version) for version in options.further_versions]
+    if options.source_uri:
+        uri_source.load(loading, [_wanted(options), *further])
         return
-    for served in (folder, *(wait(options, further, store) for further in options.further)):
-        if options.verify:
-            start = time.monotonic()
-            count = verification.verify(served)
-            _tell(f"verified {count} files of {served} in {time.monotonic() - start:.2f} s")
-        _tell(f"serving {handover.link_version(served, target)}")
-    handover.copy_manifest(folder, target)
+    place = search.search(options)
+    keep = {loading.wait(place, _wanted(options), keep=frozenset(options.further_versions))}
+    for wanted in further:
+        keep.add(loading.wait(place, wanted, keep=frozenset({*keep, *options.further_versions})))
 
 
-def wait(options: Config, wanted: Wanted, store: Store) -> Path:
-    """Return a version's directory once it is published; raise NotPublishedError after the timeout."""
-    start = time.monotonic()
-    told = start - TELL_SECONDS
-    while (folder := store.find(wanted)) is None:
-        now = time.monotonic()
-        if now - start >= options.timeout_seconds:
-            raise NotPublishedError(
-                f"{wanted} was not published in {options.model_store} within {options.timeout_seconds:g} s: "
-                "see why the training Job did not end, or raise loader.timeoutSeconds"
-            )
-        if now - told >= TELL_SECONDS:
-            place = f"{wanted} in {options.model_store}"
-            _tell(f"waiting for {place} ({now - start:.0f} s); the training Job publishes it")
-            told = now
-        time.sleep(POLL_SECONDS)
-    return folder
+def follow(options: Config) -> NoReturn:
+    """Hand over each newer version, for ever."""
+    target = _target(options)
+    target.tidy()
+    # A follower does not end because of a model: it has no reason to leave.
+    loading = Loading(options, target, Reason(Path("/dev/null")))
+    place = search.search(options)
+    follower = Follower(
+        target,
+        candidates=lambda: (
+            candidate for candidate in place.candidates(_wanted(options)) if place.is_settled(candidate)
+        ),
+        admit=loading.admit,
+        status=lambda: server_status.ask(options.server_rest, options.model_name),
+        clock=time.monotonic,
+        load_timeout_seconds=options.load_timeout_seconds,
+        pinned=frozenset(options.further_versions),
+    )
+    tell(f"following {_wanted(options)}, a look every {options.poll_seconds:g} s")
+    while True:
+        follower.step()
+        time.sleep(options.poll_seconds)
 
 
-def _tell(line: str) -> None:
-    print(line, flush=True)
+def _target(options: Config) -> Target:
+    return Target(options.target, options.model_name, options.size_limit)
 
 
-def _leave_reason(path: Path | None, reason: str) -> None:
-    if path is not None and path.exists():
-        with contextlib.suppress(OSError):
-            path.write_text(reason, encoding="utf-8")
+def _wanted(options: Config) -> Wanted:
+    return Wanted(options.model_name, options.model_key, options.model_version)
+
+
+def _fail(reason: Reason, sentence: str, exit_code: int) -> int:
+    print(f"model-loader: {shown(sentence)}", file=sys.stderr, flush=True)
+    reason.leave(sentence)
+    return exit_code
 
 
 def _stop(number: int, _frame: object) -> NoReturn:
-    raise SystemExit(128 + number)
+    raise _Stopped(number)
 
 
 def run() -> NoReturn:

@@ -6,16 +6,24 @@ from typing import ClassVar
 
 
 class LoaderError(Exception):
-    """A failure told in one sentence; `exit_code` is the process's."""
+    """A failure told in one sentence that says what to do; `exit_code` is the process's."""
 
     exit_code: ClassVar[int] = 2
 
 
-class VerificationError(LoaderError):
-    """A published model that is not what its manifest says."""
-
-
-class NotPublishedError(LoaderError):
-    """No model was published in time."""
+class NotThereError(LoaderError):
+    """No model was there in time."""
 
     exit_code: ClassVar[int] = 1
+
+
+class RefusedError(LoaderError):
+    """A version that is there and is not handed over, now or on another try, until it changes."""
+
+
+class ArchiveError(RefusedError):
+    """An archive that is not unpacked: the sentence names the member, or the limit."""
+
+
+class DownloadError(LoaderError):
+    """A download that another try cannot heal."""

@@ -1,0 +1,33 @@
+"""What the loader tells: lines for the log, and the reason that `kubectl describe pod` shows."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from model_store.names import shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Kubernetes keeps 4,096 bytes of a termination message.
+LONGEST_REASON_BYTES = 4000
+
+
+def tell(line: str) -> None:
+    """Write one line to the log, in printable text: names in a store may be made to mislead."""
+    print(shown(line), flush=True)
+
+
+class Reason:
+    """Why this container is not done yet, in the file Kubernetes reads when it ends, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def leave(self, text: str) -> None:
+        """Have `text` be the reason; "" for none. A file that is not there is not made: no Kubernetes, no reader."""
+        content = shown(text).encode("utf-8")[:LONGEST_REASON_BYTES].decode("utf-8", "ignore")
+        with contextlib.suppress(OSError):
+            if self._path.is_file():
+                self._path.write_text(content, encoding="utf-8")
