@@ -50,7 +50,7 @@ class DirectoryStore:
         told = f"looked for {shown(wanted)} with its {FILE_NAME} in {shown(self.root)}; "
         try:
             return sentence(told + self._there(wanted))
-        except StoreError as error:
+        except (OSError, StoreError) as error:
             return sentence(told + str(error))
 
     def publisher(self, name: str, key: str) -> Publisher:

@@ -40,9 +40,7 @@ def has_model(folder: Path) -> bool:
     return any(tree.is_file(folder / name) for name in MODEL_FILES)
 
 
-def pick(
-    candidates: Iterable[Mapping[int, Path]], wanted: Wanted, is_complete: Callable[[Path], bool]
-) -> Found | None:
+def pick(candidates: Iterable[Mapping[int, Path]], wanted: Wanted, is_complete: Callable[[Path], bool]) -> Found | None:
     """Return the complete version that is wanted, the highest of several; the first of equals."""
     best: tuple[int, Path] | None = None
     for candidate in candidates:

@@ -87,8 +87,8 @@ def read(folder: Path, name: str, maximum_bytes: int) -> bytes | None:
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether a path is a regular file, not a link to one."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+    """Tell whether a path is a regular file, not a link to one; raise StoreError when that cannot be found out."""
+    with telling(f"{shown(path)} cannot be read"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
         return stat.S_ISREG(os.lstat(path).st_mode)
     return False
 
