@@ -41,7 +41,16 @@ _KINDS = {
     tarfile.BLKTYPE: "a device",
     tarfile.FIFOTYPE: "a FIFO",
 }
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, RecursionError, NotImplementedError)
+_BROKEN = (
+    gzip.BadGzipFile,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+    RecursionError,
+    NotImplementedError,
+)
 
 
 def unpack(path: Path, folder: Path, *, limit_bytes: int | None) -> int:
@@ -84,6 +93,7 @@ def _untar(file: IO[bytes] | gzip.GzipFile, unpacking: _Unpacking) -> None:
                     f"{member.name!a} in the archive is {_kind(member)}: only files and folders are taken"
                 )
             else:
+                check_name(member.name)
                 _filter(member, unpacking)
                 content = tar.extractfile(member)
                 if content is not None:
@@ -136,6 +146,8 @@ class _Careful(io.RawIOBase):
         return self._file.read(size if size >= 0 else LONGEST_READ_BYTES)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_SET and offset < 0:
+            raise ArchiveError("the archive is broken: it points outside itself: make it again")
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
@@ -204,12 +216,17 @@ class _Unpacking:
         self._members += 1
         if self._members > MAXIMUM_MEMBERS:
             raise ArchiveError(f"the archive has more than {MAXIMUM_MEMBERS} members: no model needs as many")
-        problem = _problem(name)
-        if problem:
-            raise ArchiveError(f"{name[:200]!a} in the archive {problem}: make it from inside the model's folder")
+        check_name(name)
         path = PurePosixPath(name)
         is_byproduct = path.parts[:1] == _BYPRODUCTS[:1] or path.name == _BYPRODUCTS[1] or path.name.startswith("._")
         return None if is_byproduct else path
+
+
+def check_name(name: str) -> None:
+    """Raise ArchiveError for a member's name that no file of a model has."""
+    problem = _problem(name)
+    if problem:
+        raise ArchiveError(f"{name[:200]!a} in the archive {problem}: make it from inside the model's folder")
 
 
 def _problem(name: str) -> str:

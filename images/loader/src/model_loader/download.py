@@ -207,9 +207,7 @@ def _judge_status(source: Source, progress: _Progress, error: urllib.error.HTTPE
         raise _ChangedError("the server does not have the rest") from error
     if error.code in _PASSING or error.code >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
         raise _PassingError(f"it answers {error.code}") from error
-    raise DownloadError(
-        f"{source.shown} answers {error.code} {error.reason}: see model.source.uri, and who may read it"
-    ) from error
+    raise DownloadError(f"{source.shown} answers {error.code}: see model.source.uri, and who may read it") from error
 
 
 def _check_size(source: Source, size_bytes: int) -> None:
@@ -241,6 +239,8 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         target, origin = urllib.parse.urlsplit(newurl), urllib.parse.urlsplit(req.full_url)
         is_local = {target.hostname, origin.hostname} <= LOOPBACK and origin.scheme == "http"
         if target.scheme != "https" and not (is_local and target.scheme == "http"):
+            # Nobody else closes the answer then.
+            fp.close()
             raise DownloadError(
                 f"{without_secrets(req.full_url)} redirects to {without_secrets(newurl)}: only https is followed"
             )

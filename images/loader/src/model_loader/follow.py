@@ -126,7 +126,7 @@ class Follower(Generic[CandidateType]):
             self._judge(self._trial, status)
         elif good is not None and not _is_available(status, good):
             # Before anything newer: a server that is not up yet, or no more, could not be asked about it.
-            self._begin_trial(good, status)
+            self._begin_trial(good, status, is_new=False)
         else:
             self._settle(good, status)
             self._look(good, status)
@@ -149,7 +149,7 @@ class Follower(Generic[CandidateType]):
             if refusal is not None and refusal.source == candidate.source:
                 continue
             if self._hand_over(candidate):
-                self._begin_trial(candidate.version, status)
+                self._begin_trial(candidate.version, status, is_new=True)
                 return
 
     def _hand_over(self, candidate: CandidateType) -> bool:
@@ -166,9 +166,10 @@ class Follower(Generic[CandidateType]):
                 self._target.remove(version)
         return True
 
-    def _begin_trial(self, version: int, status: ServerStatus) -> None:
+    def _begin_trial(self, version: int, status: ServerStatus, *, is_new: bool) -> None:
+        """Ask the server about a version from now on; `status` is from before a new one was handed over."""
         known = status.versions.get(version)
-        is_ended = known is not None and known.state == END
+        is_ended = is_new and known is not None and known.state == END
         self._trial = _Trial(version, self._clock(), was_ended=is_ended, has_answered=bool(status.versions))
 
     def _judge(self, trial: _Trial, status: ServerStatus) -> None:

@@ -92,7 +92,7 @@ class Search:
         """
         before = self._seen.get(candidate.version)
         self._seen[candidate.version] = candidate.source
-        if candidate.found.manifest is not None or before == candidate.source:
+        if isinstance(candidate.store, DirectoryStore) or before == candidate.source:
             return True
         # The time of a change, unlike that of a modification, cannot be carried along by a copying program.
         changed = max((found.st_ctime for _, found in _files(candidate.found.handle)), default=0.0)
