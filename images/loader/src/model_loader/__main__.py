@@ -41,8 +41,6 @@ def main(arguments: Sequence[str]) -> int:
     0: handed over (a follower: stopped); 1: not there in time; 2: bad flags, or a model that is not handed over;
     128 + n after signal n. The reason of a failure is one sentence, in the log and in the termination message.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
     reason = Reason(TERMINATION_LOG)
     is_follower = False
     try:
@@ -56,8 +54,11 @@ def main(arguments: Sequence[str]) -> int:
     except StoreError as error:
         return _fail(reason, str(error), LoaderError.exit_code)
     except _Stopped as stopped:
-        # A loader's reason is why it still waits, which is in its place already.
-        return 0 if is_follower else 128 + stopped.number
+        if is_follower:
+            return 0
+        # Why it still waited.
+        reason.repeat()
+        return 128 + stopped.number
     except Exception as error:  # noqa: BLE001 - nobody reads a traceback in `kubectl describe pod`
         return _fail(reason, f"unexpected {type(error).__name__}: {error}: please report it", LoaderError.exit_code)
     reason.leave("")
@@ -132,6 +133,8 @@ def _stop(number: int, _frame: object) -> NoReturn:
 
 def run() -> NoReturn:
     """Run the command and exit."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
     raise SystemExit(main(sys.argv[1:]))
 
 

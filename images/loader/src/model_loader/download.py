@@ -91,7 +91,11 @@ class _Progress:
 
     def add(self, chunk: bytes) -> None:
         """Take in what arrived next."""
-        self.file.write(chunk)
+        try:
+            self.file.write(chunk)
+        except OSError as error:
+            # Of the volume, not of the network: another try would not heal it.
+            raise DownloadError(f"the archive cannot be written ({error.strerror}): see loader.sizeLimit") from error
         self.digest.update(chunk)
         self.size_bytes += len(chunk)
 
@@ -105,7 +109,8 @@ def download(source: Source, path: Path) -> None:
     """
     deadline = source.clock() + source.timeout_seconds
     pause_seconds = FIRST_PAUSE_SECONDS
-    with path.open("w+b") as file:
+    # Unbuffered: what cannot be written is known at once.
+    with path.open("w+b", buffering=0) as file:
         progress = _Progress(file)
         while True:
             before = progress.size_bytes

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 TELL_SECONDS = 30.0
 
 
+class _BeingWrittenError(Exception):
+    """The newest version is not complete yet."""
+
+
 @dataclass(frozen=True)
 class Loading:
     """Hands versions over to one target; `clock` and `pause` are time's."""
@@ -46,7 +50,7 @@ class Loading:
             trouble = ""
             try:
                 version = self._hand_over_newest(search, wanted, keep)
-            except StoreError as error:
+            except (StoreError, _BeingWrittenError) as error:
                 # Storage comes and goes: it has as long as a model has.
                 version, trouble = None, f"{error}; "
             if version is not None:
@@ -87,9 +91,9 @@ class Loading:
 
     def tell_waiting(self, sentence: str) -> None:
         """Tell why it is not done yet, in the log and in the termination message."""
-        tell(sentence)
-        # Also for a container that is killed while it waits.
+        # First of all for a container that is killed while it waits.
         self.reason.leave(sentence)
+        tell(sentence)
 
     def _describe(self, fetched: Fetched, candidate: Candidate) -> bool:
         if fetched.manifest is None:
@@ -100,8 +104,7 @@ class Loading:
         refused: list[LoaderError] = []
         for candidate in search.candidates(wanted):
             if not search.is_settled(candidate):
-                tell(f"{candidate} is being written: it is looked at again")
-                return None
+                raise _BeingWrittenError(f"{candidate} is being written")
             try:
                 self._hand_over(candidate, keep)
             except RefusedError as error:

@@ -24,10 +24,16 @@ class Reason:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._text = ""
 
     def leave(self, text: str) -> None:
         """Have `text` be the reason; "" for none. A file that is not there is not made: no Kubernetes, no reader."""
-        content = shown(text).encode("utf-8")[:LONGEST_REASON_BYTES].decode("utf-8", "ignore")
+        self._text = text
+        self.repeat()
+
+    def repeat(self) -> None:
+        """Leave the last reason again: a signal may have come while it was written."""
+        content = shown(self._text).encode("utf-8")[:LONGEST_REASON_BYTES].decode("utf-8", "ignore")
         with contextlib.suppress(OSError):
             if self._path.is_file():
                 self._path.write_text(content, encoding="utf-8")
