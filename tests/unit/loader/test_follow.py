@@ -168,6 +168,24 @@ def test_version_that_is_not_loaded_in_time_is_taken_back(served: Pod) -> None:
     assert served.target.versions() == [1]
 
 
+def test_newer_version_does_not_wait_for_one_that_loads_for_long(served: Pod) -> None:
+    served.loads[2] = VersionStatus("LOADING")
+    served.store.append(Version(2))
+    served.steps(2)
+    served.store.append(Version(3))
+    served.steps(20)
+    assert served.target.versions() == [1, 2]
+    served.steps(15)
+    assert (served.admitted, served.target.versions()) == ([2, 3], [3])
+
+
+def test_version_that_loads_for_long_is_left_to_it_while_nothing_newer_is_good(served: Pod) -> None:
+    served.loads[2] = VersionStatus("LOADING")
+    served.store.append(Version(2))
+    served.steps(50)
+    assert (served.admitted, served.target.versions()) == ([2], [1, 2])
+
+
 def test_version_that_ends_the_server_is_taken_back_at_once(served: Pod, capsys: pytest.CaptureFixture[str]) -> None:
     served.loads[2] = VersionStatus("LOADING")
     served.store.append(Version(2))

@@ -26,6 +26,8 @@ END = "END"
 REFUSALS = ".refused"
 # A number the server had ended before may be listed as ended for a while after it is there again.
 OLD_END_SECONDS = 30.0
+# A server that tries a version again and again (--max_num_load_retries) keeps a newer one waiting no longer than this.
+SUPERSEDE_SECONDS = 60.0
 # One look may fall into a restart of the server that has nothing to do with the new version.
 LOOKS_TO_BE_GONE = 2
 
@@ -191,6 +193,8 @@ class Follower(Generic[CandidateType]):
         elif waited_seconds >= self._load_timeout_seconds:
             reason = f"the server has not loaded it within {waited_seconds:.0f} s (loader.loadTimeoutSeconds)"
             self._withdraw(trial, reason, is_final=trial.has_answered)
+        elif waited_seconds >= SUPERSEDE_SECONDS and self._others(trial.version):
+            self._supersede(trial)
 
     def _confirm(self, version: int) -> None:
         """Have the other versions go: the server serves this one."""
@@ -213,6 +217,18 @@ class Follower(Generic[CandidateType]):
         self._refuse(trial.version, Refusal(source, text, is_final))
         if others:
             self._target.remove(trial.version)
+
+    def _supersede(self, trial: _Trial) -> None:
+        """Let a newer version go first where there is one; this one is not refused, and may come after it."""
+        for candidate in self._candidates():
+            if candidate.version <= trial.version:
+                return
+            refusal = self._refusals.get(candidate.version)
+            if refusal is None or refusal.source != candidate.source:
+                tell(f"version {trial.version} of {self._target.name} is not loaded yet, {candidate} goes first")
+                self._target.remove(trial.version)
+                self._trial = None
+                return
 
     def _versions(self) -> list[int]:
         return [version for version in self._target.versions() if version not in self._pinned]
