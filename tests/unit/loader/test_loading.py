@@ -12,12 +12,14 @@ import pytest
 from model_loader import __main__ as command
 from model_loader import config
 from model_loader.errors import NotThereError
+from model_loader.search import Candidate
 from model_loader.telling import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from model_store.store import Fetched
     from tests.unit.loader.conftest import MakeModel, Publish
 
 KEY = "0123456789ab"
@@ -360,6 +362,26 @@ def test_model_that_is_being_copied_into_the_claim_is_waited_for(
     clock = Clock(on_pause=lambda pauses: late.write_bytes(b"data" * pauses) if pauses <= 3 else None)
     load([*flags, "--timeout-seconds=30", "--poll-seconds=2"], clock)
     assert (tmp_path / "models" / "mnist" / "1" / "variables" / "variables.data").read_bytes() == b"data" * 3
+
+
+def test_model_that_changes_while_it_is_copied_is_copied_again(
+    make_model: MakeModel, flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_model(tmp_path / "store" / "mnist" / "1")
+    fetch = Candidate.fetch
+    copies = []
+
+    def fetch_and_change(candidate: Candidate, target: Path, *, verify: bool, limit_bytes: int | None) -> Fetched:
+        fetched = fetch(candidate, target, verify=verify, limit_bytes=limit_bytes)
+        copies.append(fetched)
+        if len(copies) == 1:
+            (folder / "variables" / "variables.index").write_bytes(b"a longer index")
+        return fetched
+
+    monkeypatch.setattr(Candidate, "fetch", fetch_and_change)
+    load([*flags, "--timeout-seconds=30", "--poll-seconds=2"], Clock())
+    copy = tmp_path / "models" / "mnist" / "1" / "variables" / "variables.index"
+    assert copy.read_bytes() == b"a longer index"
 
 
 class Clock:

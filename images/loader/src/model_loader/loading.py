@@ -76,6 +76,9 @@ class Loading:
         self.target.check_room(candidate.size_bytes(), str(candidate))
         try:
             fetched = candidate.fetch(partial, verify=self.config.verify, limit_bytes=self.target.left_bytes())
+            if not fetched.is_verified and candidate.has_changed():
+                # Nothing else would tell that the copy is of two states.
+                raise StoreError(f"{candidate} was written to while it was copied")
             is_described = self._describe(fetched, candidate)
             admission.check(partial, self.config.signature_name, self.config.model_task, str(candidate))
             folder = self.target.hand_over(partial, candidate.version, candidate.source)

@@ -51,6 +51,10 @@ class Candidate:
         """Copy it into a new folder; raise what its store's `fetch` raises."""
         return self.store.fetch(self.found, folder, verify=verify, limit_bytes=limit_bytes)
 
+    def has_changed(self) -> bool:
+        """Tell whether its files are others than when it was found; raise StoreError when they cannot be read."""
+        return _state(self.found) != self.source
+
     def size_bytes(self) -> int:
         """Return how many bytes a copy takes, as far as that is known."""
         if self.room_bytes is not None:
