@@ -9,18 +9,18 @@ import os
 import platform
 import signal
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from trainer import config, gate, manifest
+from model_store import DirectoryStore, StoreError
+from trainer import config, gate
 from trainer.datasets import DATASETS
-from trainer.errors import StoreError, TrainerError
-from trainer.store import ModelStore
+from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from model_store import Publisher
     from trainer.config import Config
     from trainer.data import Data
     from trainer.fit import Metrics
@@ -29,31 +29,30 @@ PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the trainer; return 0, or a TrainerError's exit code after telling its sentence."""
+    """Run the trainer; return 0, or the exit code of a failure after telling its sentence."""
     signal.signal(signal.SIGTERM, _stop)
-    termination_log: Path | None = None
     try:
-        options = config.parse(arguments, os.environ)
-        termination_log = options.termination_log
-        _run(options)
-    except TrainerError as error:
+        _run(config.parse(arguments))
+    except (TrainerError, StoreError) as error:
         print(f"trainer: {error}", file=sys.stderr, flush=True)
-        _leave_reason(termination_log, str(error))
-        return error.exit_code
+        _leave_reason(config.termination_log(arguments), str(error))
+        return error.exit_code if isinstance(error, TrainerError) else TrainerError.exit_code
     return 0
 
 
 def _run(options: Config) -> None:
-    store = ModelStore(options.model_store, options.model_name, options.model_key)
-    published = store.published_version()
+    publisher = DirectoryStore(options.model_store).publisher(options.model_name, options.model_key)
+    # First: a trainer that was killed after another one published leaves its directory, too.
+    publisher.remove_abandoned()
+    published = publisher.published_version()
     if published is not None:
         _tell(f"already published: {options.model_name}/{options.model_key}/{published}")
         return
-    store.prepare()
-    _train(options, store)
+    publisher.prepare()
+    _train(options, publisher)
 
 
-def _train(options: Config, store: ModelStore) -> None:
+def _train(options: Config, publisher: Publisher) -> None:
     # TensorFlow takes seconds to import: only after everything that can be refused without it.
     from trainer import data as data_module  # noqa: PLC0415
 
@@ -68,42 +67,24 @@ def _train(options: Config, store: ModelStore) -> None:
     metrics = fit.evaluate(model, data.test)
     _tell(f"test: loss {metrics.loss:.4f} accuracy {metrics.accuracy:.4f} on {len(data.test.images)} images")
     gate.check(metrics.accuracy, options.min_accuracy)
-    version = _publish(options, store, model, data, metrics)
+    version = _publish(options, publisher, model, data, metrics)
     _tell(f"published {options.model_name}/{options.model_key}/{version}")
 
 
-def _publish(options: Config, store: ModelStore, model: Any, data: Data, metrics: Metrics) -> int:
-    from trainer import export  # noqa: PLC0415
+def _publish(options: Config, publisher: Publisher, model: Any, data: Data, metrics: Metrics) -> int:
+    from model_description import saved_model  # noqa: PLC0415
+    from trainer import describing, export, serving  # noqa: PLC0415
 
-    with store.publication() as publication:
-        export.write(model, data.test.images[: max(export.WARMUP_BATCH_SIZES)], publication.folder)
-        facts = _facts(options, data, metrics, publication.version)
-        (publication.folder / manifest.FILE_NAME).write_text(
-            manifest.render(facts, publication.folder), encoding="utf-8"
-        )
-        return store.commit(publication)
-    raise StoreError("the model was not published")  # pragma: no cover - publication() never swallows an error
-
-
-def _facts(options: Config, data: Data, metrics: Metrics, version: int) -> dict[str, Any]:
-    dataset = DATASETS[options.dataset]
-    return {
-        "model": options.model_name,
-        "key": options.model_key,
-        "version": version,
-        "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "dataset": {"name": dataset.name, "sha256": data.sha256},
-        "parameters": asdict(options.parameters),
-        "metrics": {"test_accuracy": round(metrics.accuracy, 6), "test_loss": round(metrics.loss, 6)},
-        "labels": list(dataset.labels),
-        "input": {
-            "shape": list(data.train.images.shape[1:]),
-            "dtype": "float32",
-            "minimum": 0.0,
-            "maximum": 255.0,
-        },
-        "packages": {"python": platform.python_version(), **_installed(PACKAGES)},
-    }
+    created = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    with publisher.publication() as publication:
+        folder = publication.folder
+        export.write(model, data.test.images[: max(export.WARMUP_BATCH_SIZES)], folder)
+        weights_sha256 = saved_model.weights_sha256(folder)
+        description = describing.describe(options, model, data, metrics, weights_sha256=weights_sha256, created=created)
+        saved_model.describe(folder, description)
+        serving.check(folder, description)
+        packages = {"python": platform.python_version(), **_installed(PACKAGES)}
+        return publisher.commit(publication, created=created, packages=packages)
 
 
 def _installed(packages: Sequence[str]) -> dict[str, str]:

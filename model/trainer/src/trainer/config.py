@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from trainer.datasets import DATASETS
 from trainer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 KEY = re.compile(r"[0-9a-f]{8,64}")
+TERMINATION_LOG = "/dev/termination-log"
 
 
 @dataclass(frozen=True)
@@ -44,99 +47,38 @@ class Config:
     termination_log: Path
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message)
+class _Kind(click.ParamType[Any]):
+    """A type of value: `convert` raises ValueError with what was expected."""
 
+    def __init__(self, name: str, convert: Callable[[str], Any]) -> None:
+        self.name = name
+        self._convert = convert
 
-def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
-    """Return the configuration; raise InputError that names the flag, what was expected and what was given."""
-    options = _parser(environment).parse_args(arguments)
-    return Config(
-        model_name=options.model_name,
-        model_key=options.model_key,
-        model_store=options.model_store,
-        dataset=options.dataset,
-        data_dir=options.data_dir,
-        parameters=Parameters(
-            epochs=options.epochs,
-            batch_size=options.batch_size,
-            hidden_units=options.hidden_units,
-            dropout=options.dropout,
-            learning_rate=options.learning_rate,
-            seed=options.seed,
-        ),
-        min_accuracy=options.min_accuracy,
-        termination_log=options.termination_log,
-    )
-
-
-def _parser(environment: Mapping[str, str]) -> _Parser:
-    parser = _Parser(
-        prog="trainer",
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-
-    def flag(name: str, default: str, kind: Callable[[str], object], summary: str) -> None:
-        variable = name.removeprefix("--").replace("-", "_").upper()
-        # argparse converts and checks a default that is text as it does a flag's value.
-        given = environment.get(variable, default)
-        parser.add_argument(name, default=given, type=_named(name, kind), help=f"{summary} [{variable}]")
-
-    flag(
-        "--model-name",
-        "mnist",
-        _matching(NAME, "letters, digits, '_', '-' or '.', the first a letter or digit"),
-        "name of the model",
-    )
-    flag(
-        "--model-key",
-        "00000000",
-        _matching(KEY, "8 to 64 hexadecimal digits"),
-        "digest of the training inputs",
-    )
-    flag("--model-store", "/model-store", Path, "directory the model is published in")
-    flag("--dataset", "mnist", _one_of(sorted(DATASETS)), "data set to train on")
-    flag("--data-dir", "/data", Path, "directory with a folder of IDX files for each data set")
-    flag("--epochs", "5", _whole(1, 10_000), "passes over the training images")
-    flag("--batch-size", "32", _whole(1, 60_000), "images in a step")
-    flag("--hidden-units", "512", _whole(1, 65_536), "units of the hidden layer")
-    flag("--dropout", "0.2", _number(0, 1, below=True), "share of hidden units left out in training")
-    flag("--learning-rate", "0.001", _number(0, 10, above=True), "step size of the Adam optimizer")
-    flag("--seed", "42", _whole(0, 2**31 - 1), "seed of every random choice")
-    flag("--min-accuracy", "0", _number(0, 1), "test accuracy below which nothing is published")
-    flag(
-        "--termination-log",
-        "/dev/termination-log",
-        Path,
-        "file Kubernetes reads the reason of a failure from",
-    )
-    return parser
-
-
-def _named(name: str, kind: Callable[[str], object]) -> Callable[[str], object]:
-    def convert(text: str) -> object:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            return kind(text)
+            return self._convert(str(value))
         except ValueError as error:
-            raise argparse.ArgumentTypeError(f"expected {error}, got {text[:80]!r}") from error
-
-    convert.__name__ = name
-    return convert
+            self.fail(f"expected {error}, got {str(value)[:80]!r}", param, ctx)
 
 
-def _whole(low: int, high: int) -> Callable[[str], int]:
+class _Option(click.Option):
+    """An option whose variable counts as soon as it is set, also to nothing: that is a mistake to be told."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        del ctx
+        return os.environ.get(str(self.envvar))
+
+
+def _whole(low: int, high: int) -> click.ParamType[Any]:
     def convert(text: str) -> int:
-        if re.fullmatch(r"[+-]?\d+", text.strip()) and low <= int(text) <= high:
+        if re.fullmatch("[+-]?[0-9]{1,20}", text.strip()) and low <= int(text) <= high:
             return int(text)
         raise ValueError(f"a whole number from {low} to {high}")
 
-    return convert
+    return _Kind("number", convert)
 
 
-def _number(low: float, high: float, *, above: bool = False, below: bool = False) -> Callable[[str], float]:
+def _number(low: float, high: float, *, above: bool = False, below: bool = False) -> click.ParamType[Any]:
     """Accept `low` to `high`, without `low` when `above` it, without `high` when `below` it."""
 
     def convert(text: str) -> float:
@@ -150,22 +92,95 @@ def _number(low: float, high: float, *, above: bool = False, below: bool = False
             return value
         raise ValueError(wanted)
 
-    return convert
+    return _Kind("number", convert)
 
 
-def _matching(pattern: re.Pattern[str], wanted: str) -> Callable[[str], str]:
+def _matching(pattern: re.Pattern[str], wanted: str) -> click.ParamType[Any]:
     def convert(text: str) -> str:
         if pattern.fullmatch(text):
             return text
         raise ValueError(wanted)
 
-    return convert
+    return _Kind("text", convert)
 
 
-def _one_of(names: Sequence[str]) -> Callable[[str], str]:
+def _one_of(names: Sequence[str]) -> click.ParamType[Any]:
     def convert(text: str) -> str:
         if text in names:
             return text
         raise ValueError(" or ".join(names))
 
-    return convert
+    return _Kind("name", convert)
+
+
+def _path(text: str) -> Path:
+    if not text or "\0" in text:
+        raise ValueError("a path")
+    return Path(text)
+
+
+def _flag(name: str, default: str, kind: click.ParamType[Any], summary: str) -> Callable[[Any], Any]:
+    return click.option(
+        name,
+        cls=_Option,
+        default=default,
+        type=kind,
+        help=summary,
+        show_default=True,
+        envvar=name.removeprefix("--").replace("-", "_").upper(),
+        show_envvar=True,
+    )
+
+
+PATH = _Kind("path", _path)
+NAMES = _matching(NAME, "letters, digits, '_', '-' or '.', at most 128, the first a letter or digit")
+_termination_log = _flag(
+    "--termination-log", TERMINATION_LOG, PATH, "file Kubernetes reads the reason of a failure from"
+)
+
+
+@click.command(help="Train one model, evaluate it, hold it to a minimum accuracy and publish it.")
+@_flag("--model-name", "mnist", NAMES, "name of the model")
+@_flag("--model-key", "00000000", _matching(KEY, "8 to 64 hexadecimal digits"), "digest of the training inputs")
+@_flag("--model-store", "/model-store", PATH, "directory the model is published in")
+@_flag("--dataset", "mnist", _one_of(sorted(DATASETS)), "data set to train on")
+@_flag("--data-dir", "/data", PATH, "directory with a folder of IDX files for each data set")
+@_flag("--epochs", "5", _whole(1, 10_000), "passes over the training images")
+@_flag("--batch-size", "32", _whole(1, 60_000), "images in a step")
+@_flag("--hidden-units", "512", _whole(1, 65_536), "units of the hidden layer")
+@_flag("--dropout", "0.2", _number(0, 1, below=True), "share of hidden units left out in training")
+@_flag("--learning-rate", "0.001", _number(0, 10, above=True), "step size of the Adam optimizer")
+@_flag("--seed", "42", _whole(0, 2**31 - 1), "seed of every random choice")
+@_flag("--min-accuracy", "0", _number(0, 1), "test accuracy below which nothing is published")
+@_termination_log
+def _command(**values: Any) -> Config:
+    shaping = {name: values.pop(name) for name in Parameters.__dataclass_fields__}
+    return Config(parameters=Parameters(**shaping), **values)
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True}, add_help_option=False)
+@_termination_log
+def _termination_log_command(termination_log: Path) -> Path:
+    return termination_log
+
+
+def parse(arguments: Sequence[str]) -> Config:
+    """Return the configuration of flags and environment, where a flag wins.
+
+    Exit with 0 after printing --help; raise InputError that names the flag, what was expected and what was given.
+    """
+    try:
+        result = _command.main(list(arguments), prog_name="trainer", standalone_mode=False)
+    except click.ClickException as error:
+        raise InputError(error.format_message()) from None
+    if not isinstance(result, Config):
+        raise SystemExit(result)
+    return result
+
+
+def termination_log(arguments: Sequence[str]) -> Path:
+    """Return where the reason of a failure goes, whatever else is wrong with the arguments."""
+    try:
+        return Path(_termination_log_command.main(list(arguments), prog_name="trainer", standalone_mode=False))
+    except click.ClickException:
+        return Path(TERMINATION_LOG)

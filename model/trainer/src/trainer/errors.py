@@ -15,11 +15,7 @@ class InputError(TrainerError):
     """Bad flags, or data that is missing or damaged."""
 
 
-class StoreError(TrainerError):
-    """A model store that cannot be read or written."""
-
-
 class GateError(TrainerError):
-    """A model that is not good enough to be published."""
+    """A model that is not good enough to be published, or that cannot be served."""
 
     exit_code: ClassVar[int] = 3

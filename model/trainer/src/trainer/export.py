@@ -10,7 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer.errors import StoreError
+from model_description.protos import serving_pb2
+from model_store import StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,11 +40,10 @@ def write(model: keras.Model, examples: NDArray[np.uint8], folder: Path) -> None
 
 def warmup_records(examples: NDArray[np.uint8]) -> list[bytes]:
     """Return serialized PredictionLog messages, one for each batch size, on `examples` (example, row, column)."""
-    records = []
-    for size in WARMUP_BATCH_SIZES:
-        batch = np.resize(examples, (size, *examples.shape[1:])).astype(np.float32)
-        records.append(_prediction_log(tf.make_tensor_proto(batch).SerializeToString()))
-    return records
+    return [
+        _prediction_log(np.resize(examples, (size, *examples.shape[1:])).astype(np.float32)).SerializeToString()
+        for size in WARMUP_BATCH_SIZES
+    ]
 
 
 def _write_saved_model(model: keras.Model, folder: Path) -> None:
@@ -67,29 +67,18 @@ def _write_warmup(examples: NDArray[np.uint8], folder: Path) -> None:
             writer.write(record)
 
 
-def _prediction_log(tensor: bytes) -> bytes:
-    """Return a PredictionLog with one PredictRequest.
-
-    The field numbers are those of TensorFlow Serving's prediction_log.proto, predict.proto and model.proto. The image
-    has no module for these messages, and these fields are all it needs.
-    """
-    model_spec = _field(3, SIGNATURE.encode())
-    entry = _field(1, INPUT.encode()) + _field(2, tensor)
-    request = _field(1, model_spec) + _field(2, entry)
-    return _field(6, _field(1, request))
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """Return a length-delimited protobuf field."""
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    groups = []
-    while value > 0x7F:  # noqa: PLR2004 - seven bits to a byte
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*groups, value])
+def _prediction_log(batch: NDArray[np.float32]) -> serving_pb2.PredictionLog:
+    """Return a PredictionLog of one request on a batch (example, row, column)."""
+    log = serving_pb2.PredictionLog()
+    request = log.predict_log.request
+    request.model_spec.signature_name = SIGNATURE
+    tensor = request.inputs[INPUT]
+    tensor.dtype = serving_pb2.DT_FLOAT
+    for size in batch.shape:
+        tensor.tensor_shape.dim.add(size=size)
+    # Little-endian whatever the machine is, as TensorFlow has it.
+    tensor.tensor_content = batch.astype("<f4").tobytes()
+    return log
 
 
 def _first_line(error: Exception) -> str:
