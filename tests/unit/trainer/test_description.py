@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -57,11 +57,11 @@ def write_module(folder: Path) -> None:
     )
     module.weights = tf.Variable(tf.reshape(tf.range(12.0), (3, 4)))
 
-    @tf.function(input_signature=[tf.TensorSpec((None, 3), tf.float32, name="x")])
     def serve(x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"y": x @ module.weights + tf.cast(module.table.lookup(tf.constant("b")), tf.float32)}
 
-    tf.saved_model.save(module, str(folder), {"serving_default": serve})
+    signature = tf.function(serve, input_signature=[tf.TensorSpec((None, 3), tf.float32, name="x")])
+    tf.saved_model.save(module, str(folder), {"serving_default": signature})
 
 
 def write_tensorflow_1(folder: Path) -> None:
@@ -79,7 +79,7 @@ WRITERS = pytest.mark.parametrize(
 )
 
 
-def serve(folder: Path, signature: str, name: str, values: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
+def serve(folder: Path, signature: str, name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """Return what a signature answers in a session, as TensorFlow Serving runs it."""
     with tf.compat.v1.Session(graph=tf.Graph()) as session:
         loaded = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(folder))

@@ -84,14 +84,19 @@ def parse(content: bytes) -> Description:
         raise DescriptionError(f"the description has {len(content)} bytes, more than {MAXIMUM_BYTES}")
     try:
         given = json.loads(content)
+        # JSON can name half a character, which no text that is sent can hold.
+        json.dumps(given, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise DescriptionError("the description has text with half a character (a lone surrogate)") from error
     except (ValueError, RecursionError) as error:
         raise DescriptionError(f"the description is not JSON: {error}") from error
     _expect(isinstance(given, dict), "the description", "an object", given)
-    _expect(given.get("format") == FORMAT, "format", f"{FORMAT}, the one known here", given.get("format"))
+    number = given.get("format")
+    _expect(number == FORMAT and number is not True, "format", f"{FORMAT}, the one known here", number)
     example = given.get("example")
     return Description(
         task=_one_of(given, "task", TASKS, "raw"),
-        labels=_labels(given.get("labels") or []),
+        labels=_labels(given.get("labels", [])),
         signature=_text(given, "signature") or "serving_default",
         inputs=_each(given, "inputs", _input),
         outputs=_each(given, "outputs", _output),
@@ -107,24 +112,32 @@ def parse(content: bytes) -> Description:
 
 def _expect(is_right: bool, name: str, expected: str, found: object) -> None:  # noqa: FBT001 - reads as a claim
     if not is_right:
-        raise DescriptionError(f"{name}: expected {expected}, found {json.dumps(found, default=str)[:80]}")
+        raise DescriptionError(f"{name}: expected {expected}, found {_short(found)}")
 
 
-def _text(given: Mapping[str, Any], name: str) -> str:
+def _short(found: object) -> str:
+    if isinstance(found, dict | list):
+        return "an object" if isinstance(found, dict) else "a list"
+    return json.dumps(found)[:80]
+
+
+def _text(given: Mapping[str, Any], name: str, within: str = "") -> str:
     value = given.get(name, "")
-    _expect(isinstance(value, str), name, "text", value)
+    _expect(isinstance(value, str), within + name, "text", value)
     return str(value)
 
 
-def _one_of(given: Mapping[str, Any], name: str, allowed: tuple[str, ...], default: str = "") -> str:
+def _one_of(
+    given: Mapping[str, Any], name: str, allowed: tuple[str, ...], default: str = "", *, within: str = ""
+) -> str:
     value = given.get(name, default)
-    _expect(value in allowed, name, " or ".join(repr(word) for word in allowed), value)
+    _expect(value in allowed, within + name, " or ".join(repr(word) for word in allowed), value)
     return str(value)
 
 
-def _object(given: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = given.get(name) or {}
-    _expect(isinstance(value, dict), name, "an object", value)
+def _object(given: Mapping[str, Any], name: str, within: str = "") -> dict[str, Any]:
+    value = given.get(name, {})
+    _expect(isinstance(value, dict), within + name, "an object", value)
     return dict(value)
 
 
@@ -147,20 +160,30 @@ def _input(name: str, value: object) -> InputDescription:
     for bound in ("minimum", "maximum"):
         _expect(given.get(bound) is None or _is_number(given[bound]), f"{name}.{bound}", "a number", given.get(bound))
     return InputDescription(
-        _one_of(given, "meaning", MEANINGS), given.get("minimum"), given.get("maximum"), _text(given, "help")
+        meaning=_one_of(given, "meaning", MEANINGS, within=f"{name}."),
+        minimum=given.get("minimum"),
+        maximum=given.get("maximum"),
+        help=_text(given, "help", f"{name}."),
     )
 
 
 def _output(name: str, value: object) -> OutputDescription:
     _expect(isinstance(value, dict), name, "an object", value)
-    return OutputDescription(_one_of(dict(value) if isinstance(value, dict) else {}, "scores", SCORES))
+    given = dict(value) if isinstance(value, dict) else {}
+    return OutputDescription(_one_of(given, "scores", SCORES, within=f"{name}."))
 
 
 def _example(value: object) -> Example:
     _expect(isinstance(value, dict), "example", "an object", value)
     given = dict(value) if isinstance(value, dict) else {}
-    return Example(_object(given, "inputs"), _object(given, "outputs"))
+    return Example(_object(given, "inputs", "example."), _object(given, "outputs", "example."))
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        # A whole number beyond all floats.
+        return False

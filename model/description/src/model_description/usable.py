@@ -46,24 +46,23 @@ def _check_dtypes(tensors: Iterable[TensorSpec], what: str) -> None:
 def _check_description(signature: Signature, description: Description) -> None:
     described = {"input": (description.inputs, signature.inputs), "output": (description.outputs, signature.outputs)}
     for kind, (told, known) in described.items():
-        for name in sorted(set(told) - set(known)):
-            raise UnusableError(
-                f"the description tells of an {kind} {name!r}, which signature {signature.name!r} has not; it has "
-                f"{', '.join(known)}"
-            )
+        _check_names("the description", kind, told, known, signature)
     if description.example is not None:
         missing = set(signature.inputs) - set(description.example.inputs) - signature.optional
         if missing:
             raise UnusableError(f"the description's example has no value for the input {min(missing)!r}")
-        unknown = set(description.example.outputs) - set(signature.outputs)
-        if unknown:
-            raise UnusableError(
-                f"the description's example tells of an output {min(unknown)!r}, which signature {signature.name!r} "
-                f"has not; it has {', '.join(signature.outputs)}"
-            )
+        _check_names("the description's example", "input", description.example.inputs, signature.inputs, signature)
+        _check_names("the description's example", "output", description.example.outputs, signature.outputs, signature)
     scores = scores_of(signature, description.task)
     if scores is not None and description.labels:
         check_labels(scores, description.task, len(description.labels))
+
+
+def _check_names(what: str, kind: str, told: Iterable[str], known: Iterable[str], signature: Signature) -> None:
+    for name in sorted(set(told) - set(known)):
+        raise UnusableError(
+            f"{what} tells of an {kind} {name!r}, which signature {signature.name!r} has not; it has {', '.join(known)}"
+        )
 
 
 def scores_of(signature: Signature, task: str) -> TensorSpec | None:
@@ -80,7 +79,7 @@ def scores_of(signature: Signature, task: str) -> TensorSpec | None:
         )
     scores = numbers[0]
     # (row,) or (row, class); more axes are a map or a sequence, which has no one answer.
-    if scores.shape is not None and len(scores.shape) > 2:  # noqa: PLR2004
+    if scores.shape is not None and len(scores.shape) not in {1, 2}:
         raise UnusableError(
             f"task {task} needs one vector a row, but {scores.name} is {scores}: use the task raw (model.task)"
         )
