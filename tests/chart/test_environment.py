@@ -202,7 +202,7 @@ def test_api_reads_the_values(everything: Rendered) -> None:
     assert (config.model_task, config.model_labels) == ("classification", ("T-shirt", 'boot "high"', "US$$"))
     assert (config.max_body_bytes, config.max_inputs_per_request) == (1000004, 104)
     assert (config.batch_size, config.queue_size, config.request_timeout_seconds) == (24, 1004, 4.5)
-    assert config.drain_seconds == 4
+    assert (config.drain_seconds, config.resolve_seconds) == (3.5, 4)
 
 
 def test_api_is_told_nothing_of_a_model_that_says_it_itself(default: Rendered) -> None:

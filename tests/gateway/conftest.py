@@ -45,3 +45,8 @@ def api_of(zoo_server: Server) -> Iterator[OpenApi]:
     yield open_api
     for api in running.values():
         api.stop()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--write-models`, which writes docs/models.md anew."""
+    parser.addoption("--write-models", action="store_true", help="write docs/models.md from what is answered")

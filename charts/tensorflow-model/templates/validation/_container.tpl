@@ -33,10 +33,11 @@ What cannot work about how a component's pods stop and are reached, one sentence
 {{- define "tensorflow-model.validation.serving" -}}
 {{- $name := .component }}
 {{- $values := index .root.Values $name }}
-{{- $needed := include "tensorflow-model.number" (dig "requestTimeoutSeconds" 0 $values) | float64 | add1f | int }}
+{{- $seconds := addf (include "tensorflow-model.number" (dig "requestTimeoutSeconds" 0 $values) | float64) (include "tensorflow-model.number" (dig "drainSeconds" 0 $values) | float64) }}
+{{- $needed := add1f $seconds | int }}
 {{- $needed = add $values.preStopSleepSeconds $needed | int }}
 {{- if lt (int $values.terminationGracePeriodSeconds) $needed }}
-{{ $name }}.terminationGracePeriodSeconds is {{ int $values.terminationGracePeriodSeconds }} but preStopSleepSeconds and the slowest request take {{ $needed }}: raise it to {{ $needed }} or more
+{{ $name }}.terminationGracePeriodSeconds is {{ int $values.terminationGracePeriodSeconds }} but preStopSleepSeconds{{ ternary ", drainSeconds" "" (hasKey $values "drainSeconds") }} and the slowest request take {{ $needed }}: raise it to {{ $needed }} or more
 {{- end }}
 {{- if eq $values.service.type "ClusterIP" }}
 {{- range $port, $number := $values.service.nodePorts }}

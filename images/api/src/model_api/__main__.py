@@ -83,8 +83,8 @@ async def serve(config: Config) -> None:
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """Return a listening socket; without a host on every address, of both families where the machine has both."""
-    if not host and socket.has_dualstack_ipv6():
+    """Return a listening socket; without a host, or on "::", on every address of both families where there are both."""
+    if host in {"", "::"} and socket.has_dualstack_ipv6():
         try:
             return socket.create_server(("::", port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
         except OSError as error:

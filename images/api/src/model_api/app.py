@@ -114,6 +114,9 @@ class App:
         ]
         if version is not None:
             headers.append((b"x-model-version", b"%d" % version))
+        if self._gateway.is_draining:
+            # Kept connections move to another pod with their next request, instead of breaking under it.
+            headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body if has_body else b""})
 
