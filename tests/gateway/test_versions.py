@@ -81,3 +81,13 @@ def test_gateway_that_asks_for_a_description_is_not_ready_without_one(serving: S
         assert "does not describe itself" in reply.json()["error"]
         serving.serve(1)
         wait_for(lambda: api.get("/readyz").ok, "it is ready", TIMEOUT_SECONDS)
+
+
+def test_version_that_is_described_later_is_learned_again(serving: Serving) -> None:
+    serving.serve(7)
+    with Api(serving.port, "m", "--require-description=true") as api:
+        assert api.get("/readyz").status_code == 503
+        # The same number, from a server that an upgrade brought.
+        serving.labels = {7: ["a", "b", "c", "d"]}
+        wait_for(lambda: api.get("/readyz").ok, "it is ready", TIMEOUT_SECONDS)
+        assert api.predict([0, 0, 0, 1])["prediction"] == "d"

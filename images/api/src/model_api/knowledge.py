@@ -47,6 +47,8 @@ class Known:
     problem: str
     task: str
     labels: tuple[str, ...]
+    # How many servers had been found when it was learned.
+    generation: int = 0
 
     @cached_property
     def served(self) -> Signature:
@@ -81,7 +83,7 @@ class Known:
 class _Met:
     """A version's lookup, shared by all who wait for it, and when the version was last met."""
 
-    lookup: asyncio.Task[Known]
+    lookup: asyncio.Future[Known]
     seen: float
 
 
@@ -155,8 +157,23 @@ class Knowledge:
         met = self._versions.get(version)
         if met is None or (met.lookup.done() and met.lookup.exception() is not None):
             self._versions[version] = _Met(asyncio.create_task(self._learn(version, definitions)), 0.0)
+        elif met.lookup.done():
+            await self._look_again(met.lookup.result(), definitions)
         self._current = await self.of(version)
         return self._current
+
+    async def _look_again(self, known: Known, definitions: Mapping[str, Any]) -> None:
+        """Learn a version anew where its number may mean something else by now; who asks meanwhile is told the old.
+
+        That is after servers have come: a release that was removed and installed again counts from 1. One of them may
+        also be the first to describe a version that an earlier chart published, while those that do not still answer.
+        """
+        is_described = description_json.SIGNATURE in definitions
+        if known.generation == self._servers.found and (known.description is not None or not is_described):
+            return
+        if known.description is not None and not is_described:
+            return
+        self._versions[known.version] = _Met(_finished(await self._learn(known.version, definitions)), time.monotonic())
 
     async def _look_up(self, version: int) -> Known:
         _, definitions = await self._metadata(version)
@@ -176,13 +193,17 @@ class Knowledge:
         return response.model_spec.version.value, definitions
 
     async def _learn(self, version: int, definitions: Mapping[str, Any]) -> Known:
+        generation = self._servers.found
         description, problem = None, ""
         if description_json.SIGNATURE in definitions:
             try:
                 description = description_json.parse(await self._description(version))
             except DescriptionError as error:
                 problem = f"its description cannot be read: {error}"
-        known = self._joinable(_known(version, definitions, description, problem, self._config))
+        known = _known(version, definitions, description, problem, self._config)
+        known = replace(self._joinable(known), generation=generation)
+        if self._is_known(known):
+            return known
         if known.problem:
             LOG.error("model %s version %s cannot be used: %s", self._config.model_name, version, known.problem)
         else:
@@ -199,6 +220,15 @@ class Knowledge:
             if other.signature is not None and other.signature == known.signature:
                 return replace(known, signature=other.signature)
         return known
+
+    def _is_known(self, known: Known) -> bool:
+        """Tell whether a version was learned before and is what it was: then there is nothing to tell."""
+        current = self._current
+        return current is not None and (current.version, current.description, current.problem) == (
+            known.version,
+            known.description,
+            known.problem,
+        )
 
     async def _description(self, version: int) -> bytes:
         """Return what a version says of itself; the newest may be another one by now."""
@@ -240,6 +270,12 @@ class Knowledge:
                 f"version {self._current.version} does not describe itself, as every model does that training "
                 "publishes: the servers still have one of an earlier chart"
             )
+
+
+def _finished(known: Known) -> asyncio.Future[Known]:
+    future: asyncio.Future[Known] = asyncio.get_running_loop().create_future()
+    future.set_result(known)
+    return future
 
 
 def _known(

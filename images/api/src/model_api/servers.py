@@ -80,6 +80,8 @@ class Servers:
         self._servers: dict[str, Server] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._asked = 0
+        # Addresses that were ever found.
+        self.found = 0
 
     @property
     def count(self) -> int:
@@ -108,6 +110,7 @@ class Servers:
             known = self._servers.get(address)
             if known is None:
                 LOG.info("server %s found", address)
+                self.found += 1
                 self._servers[address] = _connect(address, self._tls)
             else:
                 known.leaves_at = math.inf
