@@ -11,6 +11,10 @@
 - {{ printf "--model_base_path=/models/%s" .Values.model.name | quote }}
 {{- end }}
 - --file_system_poll_wait_seconds={{ .Values.server.fileSystemPollWaitSeconds | int }}
+{{- if include "tensorflow-model.model.isFollowed" . }}
+# A version that does not load is taken away by the follower, which is told at once; by default it would be tried for minutes.
+- --max_num_load_retries=0
+{{- end }}
 {{- if .Values.server.batching.enabled }}
 - --enable_batching=true
 - --batching_parameters_file=/etc/tensorflow-serving/batching_parameters.txt
