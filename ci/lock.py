@@ -65,6 +65,11 @@ LOCK_FILES = (
     Lock(LOADER.with_suffix(".txt"), sources=(LOADER.with_suffix(".in"),), constraints=(API_LOCK,)),
     # Installed beside an image's lock, so they must agree with it.
     Lock(LOCKS / "test.txt", group="test", constraints=(TENSORFLOW_LOCK, API_LOCK)),
+    Lock(
+        LOCKS / "clients.txt",
+        group="clients",
+        constraints=(TENSORFLOW_LOCK, API_LOCK, SERVER.with_suffix(".txt"), LOCKS / "test.txt"),
+    ),
     Lock(LOCKS / "chart.txt", group="chart"),
     Lock(LOCKS / "e2e.txt", group="e2e", constraints=(API_LOCK,)),
     Lock(LOCKS / "lint.txt", group="lint", constraints=(API_LOCK,)),
