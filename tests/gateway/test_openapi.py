@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import jsonschema
 import openapi_spec_validator
 import pytest
+import schemathesis
 
 from tests.gateway.test_models import ANSWERS, REFUSALS
 from tests.gateway.zoo import MODELS
@@ -118,3 +120,25 @@ def test_picture_is_described_where_it_is_taken(api_of: Callable[..., Api]) -> N
 
     assert kinds_of("sigmoid") == {"application/json"}
     assert kinds_of("picture") == {"application/json", "image/png", "image/jpeg", "multipart/form-data"}
+
+
+@pytest.mark.parametrize("mode", list(schemathesis.GenerationMode), ids=lambda mode: str(mode.value))
+@pytest.mark.parametrize("model", ["sigmoid", "two_inputs", "booleans"])
+def test_made_up_requests_are_answered_as_described(
+    api_of: Callable[..., Api], model: str, mode: schemathesis.GenerationMode
+) -> None:
+    api = api_of(model)
+    operation = schemathesis.openapi.from_dict(document_of(api))["/predict"]["POST"]
+
+    @hypothesis.settings(
+        max_examples=40,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
+    def ask(case: schemathesis.Case) -> None:
+        case.call_and_validate(base_url=api.url(""))
+
+    ask()
