@@ -126,6 +126,19 @@ class Server:
             self.process.stdout.close()
 
 
+def run(command: str, *flags: str, **environment: str) -> tuple[int, str, str]:
+    """Run a server that is to end by itself; return its exit code and what it said on either stream."""
+    done = subprocess.run(
+        [*shlex.split(command), *flags],
+        env={"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin", **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
 def wait_for(
     condition: Callable[[], bool], what: str, seconds: float, process: subprocess.Popen[str] | None = None
 ) -> None:

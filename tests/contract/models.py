@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
+from flatbuffers import flexbuffers
+from tensorflow.lite.python import schema_py_generated as schema
+from tensorflow.lite.tools import flatbuffer_utils
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,6 +114,35 @@ def examples(folder: Path) -> Path:
     return folder
 
 
+def tf2_examples(folder: Path) -> Path:
+    """Export a TF2 model of `examples`' signatures classify and regress; each has an input tensor of its own."""
+
+    class Examples(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])  # type: ignore[untyped-decorator]
+        def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            y = self.line(inputs)
+            classes = tf.tile(tf.constant([["low", "high"]]), [tf.shape(y)[0], 1])
+            return {"classes": classes, "scores": tf.concat([y, 1.0 - y], axis=1)}
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])  # type: ignore[untyped-decorator]
+        def regress(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"outputs": self.line(inputs)}
+
+        def line(self, serialized: tf.Tensor) -> tf.Tensor:
+            return 2.0 + tf.io.parse_example(serialized, {"x": tf.io.FixedLenFeature([1], tf.float32)})["x"] / 2.0
+
+    model = Examples()
+    tf.saved_model.save(model, str(folder), {"classify": model.classify, "regress": model.regress})
+    return folder
+
+
+def keras_without_variables(folder: Path) -> Path:
+    """Save a Keras 3 model the way that loses its variables: tf.saved_model.save instead of model.export."""
+    model = tf.keras.Sequential([tf.keras.Input((4,)), tf.keras.layers.Dense(3)])
+    tf.saved_model.save(model, str(folder))
+    return folder
+
+
 def keras(folder: Path) -> Path:
     """Export a Keras 3 model of 4 numbers and 3 classes."""
     model = tf.keras.Sequential([tf.keras.Input((4,)), tf.keras.layers.Dense(3, activation="softmax")])
@@ -118,8 +150,12 @@ def keras(folder: Path) -> Path:
     return folder
 
 
-def lite(folder: Path) -> Path:
-    """Write model.tflite, y = 3 * x for x (row,), and no SavedModel."""
+def lite(folder: Path, definition: Any = None, *, keep_signatures: bool = True) -> Path:
+    """Write model.tflite, y = 3 * x for x (row,), and no SavedModel.
+
+    Its tensors are tflite_input and tflite_output. `definition` is a SignatureDef for its metadata; without
+    `keep_signatures` those the converter wrote are taken out.
+    """
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])  # type: ignore[untyped-decorator]
     def triple(x: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -130,8 +166,29 @@ def lite(folder: Path) -> Path:
     concrete = triple.get_concrete_function()
     folder.mkdir(parents=True)
     content = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module).convert()
-    (folder / "model.tflite").write_bytes(content)
+    model = flatbuffer_utils.convert_bytearray_to_object(content)
+    graph = model.subgraphs[0]
+    graph.tensors[graph.inputs[0]].name, graph.tensors[graph.outputs[0]].name = b"tflite_input", b"tflite_output"
+    if not keep_signatures:
+        model.signatureDefs = None
+    if definition is not None:
+        _add_metadata(model, definition)
+    (folder / "model.tflite").write_bytes(flatbuffer_utils.convert_object_to_bytearray(model))
     return folder
+
+
+def _add_metadata(model: Any, definition: Any) -> None:
+    """Write a SignatureDef into a LiteRT model as tensorflow/lite/tools/signature does."""
+    builder = flexbuffers.Builder()
+    with builder.Map():
+        builder.Key("serving_default")
+        # Text, to this builder; all of these bytes are ASCII.
+        builder.String(definition.SerializeToString().decode("ascii"))
+    buffer, metadata = schema.BufferT(), schema.MetadataT()
+    buffer.data = list(builder.Finish())
+    metadata.name, metadata.buffer = "signature_defs_metadata", len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), metadata]
 
 
 def example(**features: float | bytes) -> Any:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import urllib.parse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
 import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from tests.contract import models
-from tests.contract.conftest import Server
+from tests.contract.conftest import Server, run
 from tests.contract.test_predict import request
 
 if TYPE_CHECKING:
@@ -134,3 +135,37 @@ def test_litert_model_is_preferred_where_there_is_one(command: str, tmp_path: Pa
     with Server(command, tmp_path, "--prefer_tflite_model", name="lite") as server:
         assert server.post({"instances": [1.0, 2.0]}).json() == {"predictions": [3.0, 6.0]}
         assert server.post({"instances": [1.0]}).json() == {"predictions": [3.0]}
+
+
+def lite_definition() -> Any:
+    """Return a SignatureDef whose aliases and tensors differ, the tensors named as a graph names them."""
+    definition = meta_graph_pb2.SignatureDef(method_name="tensorflow/serving/predict")
+    definition.inputs["x"].name, definition.outputs["y"].name = "tflite_input:0", "tflite_output:0"
+    return definition
+
+
+def test_litert_model_is_called_by_the_names_of_its_signature_def(command: str, tmp_path: Path) -> None:
+    models.lite(tmp_path / "1", lite_definition(), keep_signatures=False)
+    with Server(command, tmp_path, "--prefer_tflite_model", name="lite") as server:
+        assert server.post({"inputs": {"x": [1.0, 2.0]}}).json() == {"outputs": [3.0, 6.0]}
+        reply = server.prediction.Predict(request(name="lite", x=[1.0]), timeout=10)
+        assert reply.outputs["y"].float_val[:] == [3.0]
+        assert "Missing named input: x" in server.post({"inputs": {"tflite_input": [1.0]}}).json()["error"]
+
+
+def test_litert_model_without_signatures_is_called_by_its_tensors(command: str, tmp_path: Path) -> None:
+    models.lite(tmp_path / "1", keep_signatures=False)
+    with Server(command, tmp_path, "--prefer_tflite_model", name="lite") as server:
+        assert server.post({"instances": [{"tflite_input": 1.0}]}).json() == {"predictions": [3.0]}
+        reply = server.prediction.Predict(request(name="lite", tflite_input=[1.0]), timeout=10)
+        assert reply.outputs["tflite_output"].float_val[:] == [3.0]
+
+
+def test_litert_signature_of_a_missing_tensor_fails_the_load(command: str, tmp_path: Path) -> None:
+    definition = lite_definition()
+    definition.inputs["x"].name = "elsewhere"
+    models.lite(tmp_path / "1", definition)
+    flags = ("--prefer_tflite_model", f"--model_base_path={tmp_path}", "--max_num_load_retries=0")
+    code, _, told = run(command, *flags)
+    assert code == 255
+    assert "SignatureDef names the tensor elsewhere, expected one of: tflite_input" in told

@@ -14,6 +14,7 @@ from tests.contract.conftest import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 CLASSIFY, REGRESS = "/v1/models/examples:classify", "/v1/models/examples:regress"
 
@@ -94,6 +95,18 @@ def test_multi_inference_answers_each_task_from_one_run(server: Server) -> None:
     assert (first.model_spec.version.value, second.model_spec.signature_name) == (7, "classify")
 
 
+def test_multi_inference_feeds_every_signature_of_a_tf2_export(command: str, tmp_path: Path) -> None:
+    models.tf2_examples(tmp_path / "1")
+    with Server(command, tmp_path, name="examples") as server:
+        for tasks in ([("regress", "regress"), ("classify", "classify")], [("classify", "classify")]):
+            reply = server.prediction.MultiInference(multi(*tasks), timeout=10)
+            by_signature = {result.model_spec.signature_name: result for result in reply.results}
+            (row,) = by_signature["classify"].classification_result.classifications
+            assert [(one.label, one.score) for one in row.classes] == [("low", 3.0), ("high", -2.0)]
+        both = server.prediction.MultiInference(multi(("regress", "regress"), ("classify", "classify")), timeout=10)
+        assert both.results[0].regression_result.regressions[0].value == 3.0
+
+
 @pytest.mark.parametrize(
     ("asked", "code", "told"),
     [
@@ -171,6 +184,25 @@ def test_rest_refuses_in_upstreams_words(server: Server, path: str, body: str, t
     reply = server.post(body, path)
     assert reply.status_code == 400
     assert told in reply.json()["error"]
+
+
+def test_examples_take_base64_as_tensors_do(server: Server) -> None:
+    encoded = models.example(x=2.0).SerializeToString()
+    lines = base64.encodebytes(encoded).decode()
+    body = {"signature_name": "regress", "inputs": {"inputs": [{"b64": lines}, {"b64": lines.strip().rstrip("=")}]}}
+    assert server.post(body).json() == {"outputs": [[3.0], [3.0]]}
+    by_feature = {"signature_name": "regress", "examples": [{"x": 2.0, "note": {"b64": "AA\nE"}}]}
+    assert server.post(by_feature, REGRESS).json() == {"results": [3.0]}
+    url_safe = {"signature_name": "regress", "examples": [{"x": 2.0, "note": {"b64": "-_8="}}]}
+    assert server.post(url_safe, REGRESS).json() == {"error": "Unable to base64 decode"}
+
+
+@pytest.mark.parametrize("path", [CLASSIFY, REGRESS])
+@pytest.mark.parametrize("example", ['{"x": "\\ud83d"}', '{"\\ud83d": 1}', '{"x": ["a", "\\udc00"]}'])
+def test_half_an_emoji_in_an_example_is_refused(server: Server, path: str, example: str) -> None:
+    reply = server.post('{"examples": [' + example + "]}", path)
+    assert reply.status_code == 400
+    assert "The surrogate pair in string is invalid." in reply.json()["error"]
 
 
 def test_predict_reaches_any_signature_by_its_aliases(server: Server) -> None:

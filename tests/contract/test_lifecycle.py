@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
-import subprocess
-import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -15,7 +12,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from tests.contract import models
-from tests.contract.conftest import Server, wait_for
+from tests.contract.conftest import Server, run, wait_for
 from tests.contract.test_predict import request
 
 if TYPE_CHECKING:
@@ -88,17 +85,18 @@ def test_bad_warm_up_record_fails_the_load(command: str, base_path: Path) -> Non
     log.predict_log.request.model_spec.signature_name = "no such"
     with tf.io.TFRecordWriter(str(folder / "tf_serving_warmup_requests")) as writer:
         writer.write(log.SerializeToString())
-    code, output = _run(command, f"--model_base_path={base_path}", "--max_num_load_retries=0")
+    code, _, told = run(command, f"--model_base_path={base_path}", "--max_num_load_retries=0")
     assert code == 255
-    assert 'Serving signature key "no such" not found.' in output
+    assert 'Serving signature key "no such" not found.' in told
 
 
 def test_missing_model_ends_the_start_after_its_retries(command: str, tmp_path: Path) -> None:
     (tmp_path / "empty" / "1").mkdir(parents=True)
     flags = ("--max_num_load_retries=1", "--load_retry_interval_micros=-1")
-    code, output = _run(command, f"--model_base_path={tmp_path / 'empty'}", *flags)
+    code, printed, told = run(command, f"--model_base_path={tmp_path / 'empty'}", *flags)
     assert code == 255
-    assert "Failed to start server. Error: UNKNOWN: 1 servable(s) did not become available" in output
+    assert "Failed to start server. Error: UNKNOWN: 1 servable(s) did not become available" in told
+    assert printed == ""
 
 
 @pytest.mark.parametrize(
@@ -111,25 +109,32 @@ def test_missing_model_ends_the_start_after_its_retries(command: str, tmp_path: 
     ],
 )
 def test_bad_start_exits_255(command: str, flags: list[str], told: str) -> None:
-    code, output = _run(command, *flags)
+    code, printed, found = run(command, *flags)
     assert code == 255
-    assert told in output
+    # Usage is printed; why a start failed is told on the standard error stream, as everything that goes wrong is.
+    assert told in (printed if told == "usage:" else found)
+    assert "Failed to start server" not in printed
 
 
 def test_version_is_printed(command: str) -> None:
-    code, output = _run(command, "--version")
+    code, output, _ = run(command, "--version")
     assert code == 0
     assert "TensorFlow ModelServer: " in output
     assert "TensorFlow Library: " in output
 
 
-def _run(command: str, *flags: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [*shlex.split(command), *flags],
-        env={"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    return done.returncode, done.stdout
+def test_model_that_fails_every_request_is_told_once_in_the_log(command: str, tmp_path: Path) -> None:
+    models.keras_without_variables(tmp_path / "models" / "4")
+    log = tmp_path / "log"
+    shell = f"sh -c 'exec \"$@\" 2>{log}' sh {command}"
+    with Server(shell, tmp_path / "models", name="keras") as server:
+        assert server.states() == {4: "AVAILABLE"}
+        for _ in range(3):
+            reply = server.post({"instances": [[1.0, 2.0, 3.0, 4.0]]})
+            assert reply.status_code == 400
+            assert "Could not find variable" in reply.json()["error"]
+        # A client's own mistakes are nothing to tell.
+        assert server.post({"instances": [["x"]]}).status_code == 400
+    told = [line for line in log.read_text().splitlines() if " ERROR " in line]
+    assert len(told) == 1
+    assert "every Predict of {name: keras version: 4} with signature 'serving_default' has failed so far" in told[0]

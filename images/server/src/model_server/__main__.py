@@ -55,7 +55,7 @@ def _serve(flags: Flags) -> int:
     # Before any other thread is there, so that every one of them blocks them too (see _when_told_to_stop).
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     # TensorFlow takes seconds to import: after everything that can be refused without it.
-    from model_server import memory, startup  # noqa: PLC0415
+    from model_server import memory, op_libraries, startup  # noqa: PLC0415
     from model_server.listeners import GrpcListener, metrics_path  # noqa: PLC0415
     from model_server.predict import Options  # noqa: PLC0415
     from serving_codec.status import ServingError  # noqa: PLC0415
@@ -64,6 +64,7 @@ def _serve(flags: Flags) -> int:
     options = Options(flags.enable_signature_method_name_check, flags.enable_serialization_as_tensor_content)
     try:
         startup.check(flags)
+        op_libraries.load(os.environ.get(op_libraries.VARIABLE, ""))
         if flags.use_alts_credentials:
             LOG.warning("use_alts_credentials has no effect here: connections are plain (see ssl_config_file)")
         page = metrics_path(flags.monitoring_config_file)
@@ -75,7 +76,7 @@ def _serve(flags: Flags) -> int:
             return 0
         grpc_listener = GrpcListener(flags, manager, options)
     except ServingError as error:
-        print(f"Failed to start server. Error: {error}", flush=True)
+        print(f"Failed to start server. Error: {error}", file=sys.stderr, flush=True)
         return USAGE_ERROR
     rest_listener = _listen_rest(flags, manager, options, page)
     _follow_config(flags, manager, stopped)

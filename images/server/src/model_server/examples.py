@@ -85,8 +85,7 @@ def multi_inference(
             fetches[name] = {OUTPUTS: _regression_fetch(signature, check_method=check_method)}
         else:
             raise ServingError(Code.UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}")
-    if len(set(names.values())) > 1:
-        raise invalid_argument("Input tensor must be the same for all Signatures.")
+    # A TF2 export has an input tensor for each signature: all of them are fed the same examples.
     union = sorted({tensor for wanted in fetches.values() for tensor in wanted.values()})
     values = dict(zip(union, run(dict.fromkeys(names.values(), examples), union), strict=True))
     return [_inference(task, fetches, values, len(examples)) for task in tasks]

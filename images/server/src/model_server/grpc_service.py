@@ -90,7 +90,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
             signature_name = request.model_spec.signature_name or predict.DEFAULT_SIGNATURE
             signature = predict.signature_of(model, signature_name, check_method=self._options.check_method)
             inputs = {alias: tensors.to_numpy(tensor) for alias, tensor in request.inputs.items()}
-            run = predict.timed(model, name, "Predict", _remaining_ms(context))
+            run = predict.timed(version, name, "Predict", signature_name, _remaining_ms(context))
             outputs = predict.outputs_of(signature, inputs, run, request.output_filter)
             reply = predict_pb2.PredictResponse()
             _tell_model(reply.model_spec, name, version, signature_name)
@@ -110,7 +110,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
         name, choice = _model_of(request)
         with self._manager.hold(name, choice) as version:
             signature_name = request.model_spec.signature_name or predict.DEFAULT_SIGNATURE
-            run = predict.timed(version.runner, name, method, _remaining_ms(context))
+            run = predict.timed(version, name, method, signature_name, _remaining_ms(context))
             given = examples.serialized(request.input)
             check_method = self._options.check_method
             reply.result.CopyFrom(infer(version.runner, signature_name, given, run, check_method=check_method))
@@ -126,7 +126,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
         name, choice = _model_of(request.tasks[0])
         with self._manager.hold(name, choice) as version:
             given = examples.serialized(request.input)
-            run = predict.timed(version.runner, name, "MultiInference", _remaining_ms(context))
+            first = request.tasks[0].model_spec.signature_name or predict.DEFAULT_SIGNATURE
+            run = predict.timed(version, name, "MultiInference", first, _remaining_ms(context))
             results = examples.multi_inference(
                 version.runner, request.tasks, given, run, check_method=self._options.check_method
             )

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
+from flatbuffers import flexbuffers
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow.lite.python import schema_py_generated as schema
 
 from serving_codec.status import Code, ServingError, invalid_argument
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 FILE = "model.tflite"
 DEFAULT_SIGNATURE = "serving_default"
 METHOD = "tensorflow/serving/predict"
+# Where a file keeps SignatureDefs (tensorflow/lite/tools/signature): a flexbuffer map from key to serialized message.
+METADATA = b"signature_defs_metadata"
 
 
 class LiteModel:
@@ -38,7 +43,7 @@ class LiteModel:
             self._interpreters.put(interpreter)
         details = made[0].get_tensor_details()
         self._indexes = {detail["name"]: detail["index"] for detail in details}
-        self.signatures: Mapping[str, Any] = _signatures(made[0])
+        self.signatures: Mapping[str, Any] = _signatures(made[0], _signature_defs(content, path))
 
     def run(
         self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str], timeout_ms: int | None = None
@@ -71,18 +76,58 @@ class LiteModel:
             self._interpreters.get()
 
 
-def _signatures(interpreter: Any) -> dict[str, Any]:
-    """Return the model's signatures; one without any has serving_default, its aliases the tensors' names."""
+def _signature_defs(content: bytes, path: Path) -> dict[str, Any]:
+    """Return the SignatureDefs in a file's metadata by key; raise INVALID_ARGUMENT for what cannot be read."""
+    model = schema.Model.GetRootAs(content)
+    for index in range(model.MetadataLength()):
+        metadata = model.Metadata(index)
+        if metadata.Name() == METADATA:
+            buffer = model.Buffers(metadata.Buffer()).DataAsNumpy()
+            try:
+                found = flexbuffers.GetRoot(bytearray(buffer)).AsMap
+                return {key: _parsed(found[key].AsStringBytes) for key in (key.AsKey for key in found.Keys)}
+            except (DecodeError, LookupError, TypeError, ValueError) as error:
+                raise invalid_argument(f"Invalid SignatureDefs found in TfLite model {path / FILE}: {error}") from error
+    return {}
+
+
+def _parsed(serialized: bytes) -> Any:
+    definition = meta_graph_pb2.SignatureDef()
+    definition.ParseFromString(bytes(serialized))
+    return definition
+
+
+def _signatures(interpreter: Any, definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's signatures: its SignatureDefs, or else those its converter wrote, or serving_default by tensors.
+
+    A SignatureDef's aliases stay as they are; shape and dtype are the tensors' own.
+    """
     named = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
-    found = {}
-    for name in interpreter.get_signature_list():
-        runner = interpreter.get_signature_runner(name)
-        found[name] = _signature(runner.get_input_details(), runner.get_output_details(), named)
-    if not found:
-        inputs = {detail["name"]: detail for detail in interpreter.get_input_details()}
-        outputs = {detail["name"]: detail for detail in interpreter.get_output_details()}
-        found[DEFAULT_SIGNATURE] = _signature(inputs, outputs, named)
-    return found
+    inputs = {detail["name"]: detail for detail in interpreter.get_input_details()}
+    outputs = {detail["name"]: detail for detail in interpreter.get_output_details()}
+    if definitions:
+        found: dict[str, Any] = {}
+        for name, definition in definitions.items():
+            given = {alias: _tensor(info.name, inputs) for alias, info in definition.inputs.items()}
+            wanted = {alias: _tensor(info.name, outputs) for alias, info in definition.outputs.items()}
+            found[name] = _signature(given, wanted, named)
+            found[name].method_name = definition.method_name or METHOD
+        return found
+    runners = {name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()}
+    if runners:
+        return {
+            name: _signature(runner.get_input_details(), runner.get_output_details(), named)
+            for name, runner in runners.items()
+        }
+    return {DEFAULT_SIGNATURE: _signature(inputs, outputs, named)}
+
+
+def _tensor(name: str, details: Mapping[str, Any]) -> Any:
+    """Return a tensor's details by its name in a graph, whose `:0` LiteRT may have dropped."""
+    for known in (name, name.partition(":")[0]):
+        if known in details:
+            return details[known]
+    raise invalid_argument(f"SignatureDef names the tensor {name}, expected one of: {', '.join(sorted(details))}")
 
 
 def _signature(inputs: Mapping[str, Any], outputs: Mapping[str, Any], named: Mapping[int, Any]) -> Any:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_server import memory, versions
+from model_server.outcomes import Outcomes
 from serving_codec.status import Code, ServingError, invalid_argument
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Version:
     error: ServingError | None = None
     model: Runner | None = None
     requests: int = 0
+    outcomes: Outcomes = field(default_factory=Outcomes)
 
     @property
     def runner(self) -> Runner:

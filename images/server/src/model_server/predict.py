@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from model_server.manager import Version
     from model_server.saved_model import Runner
 
     Run = Callable[[Mapping[str, NDArray[Any]], Sequence[str]], list[NDArray[Any]]]
@@ -53,12 +54,18 @@ def signature_of(model: Runner, name: str, *, check_method: bool = False) -> Any
     return signature
 
 
-def timed(model: Runner, name: str, api: str, timeout_ms: int | None) -> Run:
-    """Return a way to run a model whose time is counted for its name and API."""
+def timed(version: Version, name: str, api: str, signature: str, timeout_ms: int | None) -> Run:
+    """Return a way to run a held version whose time is counted for its name and API, and whose outcome is noted."""
+    runner = version.runner
 
     def run(feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str]) -> list[NDArray[Any]]:
         start = time.perf_counter_ns()
-        values = model.run(feeds, fetches, timeout_ms)
+        try:
+            values = runner.run(feeds, fetches, timeout_ms)
+        except ServingError as error:
+            version.outcomes.failed(api, name, version.number, signature, error)
+            raise
+        version.outcomes.succeeded(signature)
         metrics.RUNTIME_LATENCY.observe((time.perf_counter_ns() - start) / 1000, name, api, "TF1")
         return values
 

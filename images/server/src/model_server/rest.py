@@ -201,7 +201,7 @@ class App:
             inputs, is_rows = json_tensors.read_inputs(document, dtypes, may_hold_booleans=may_hold_booleans)
             if not (may_take_long or model.is_quick(inputs)):
                 raise _MayTakeLongError
-            run = predict.timed(model, request.model, "Predict", self._settings.timeout_ms)
+            run = predict.timed(version, request.model, "Predict", name, self._settings.timeout_ms)
             outputs = predict.outputs_of(signature, inputs, run)
         return json_tensors.write_rows(outputs) if is_rows else json_tensors.write_columns(outputs)
 
@@ -212,7 +212,8 @@ class App:
         is_classify = request.action == "classify"
         with self._manager.hold(request.model, request.choice) as version:
             api = "Classify" if is_classify else "Regress"
-            run = predict.timed(version.runner, request.model, api, self._settings.timeout_ms)
+            name = signature_name or predict.DEFAULT_SIGNATURE
+            run = predict.timed(version, request.model, api, name, self._settings.timeout_ms)
             infer = examples.classify if is_classify else examples.regress
             result = infer(version.runner, signature_name, given, run, check_method=self._options.check_method)
         write = json_examples.write_classifications if is_classify else json_examples.write_regressions
