@@ -88,6 +88,11 @@ def test_classes_are_described_where_they_are_asked_for(api_of: Callable[..., Ap
     reply_of(document).validate(api.post("/predict?top=2", {"input": [3, 0, 0, 0]}).json())
 
 
+@pytest.mark.parametrize("query", ["top=", "top=-1", "top=1.5", "top=two"])
+def test_number_of_classes_that_is_none_is_refused(api_of: Callable[..., Api], query: str) -> None:
+    assert api_of("sigmoid").post(f"/predict?{query}", {"input": [3, 0, 0, 0]}).status_code == 422
+
+
 def test_refusal_is_as_described(api_of: Callable[..., Api]) -> None:
     api = api_of("sigmoid")
     document = document_of(api)

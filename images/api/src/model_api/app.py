@@ -180,7 +180,7 @@ def _top(query: str) -> int:
     """Return how many classes `?top=k` asks for, 0 for none; raise InputError for what is no number."""
     if not query:
         return 0
-    text = dict(urllib.parse.parse_qsl(query)).get("top", "0")
+    text = dict(urllib.parse.parse_qsl(query, keep_blank_values=True)).get("top", "0")
     if not (text.isascii() and text.isdecimal() and len(text) <= 6):  # noqa: PLR2004 - more than any model's classes
         raise InputError(f"top: expected a whole number of classes, got {text[:60]!r}")
     return int(text)
