@@ -148,11 +148,14 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def protos(session: nox.Session) -> None:
-    """Generate the messages of model/description from serving.proto."""
+    """Generate the messages of every package that has some from its .proto files."""
     install(session, LOCKS / "protos.txt")
-    session.chdir(MODEL / "description" / "src")
-    proto = "model_description/protos/serving.proto"
-    session.run("python", "-m", "grpc_tools.protoc", "-I.", "--python_out=.", "--pyi_out=.", proto)
+    for source in SOURCES:
+        # Paths from the source folder, so that a generated module says the same on every machine.
+        with session.chdir(source):
+            for proto in sorted(source.glob("*/protos/*.proto")):
+                path = str(proto.relative_to(source))
+                session.run("python", "-m", "grpc_tools.protoc", "-I.", "--python_out=.", "--pyi_out=.", path)
 
 
 @nox.session(venv_backend="none")
