@@ -1,4 +1,4 @@
-"""Batching by BatchingParameters (contract section 5)."""
+"""Batching by BatchingParameters (docs/serving-contract.md, section 5)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from tests.contract import models
-from tests.contract.conftest import Server
+from tests.contract.conftest import Server, run
 from tests.contract.test_predict import request
 
 if TYPE_CHECKING:
@@ -154,9 +154,9 @@ def test_models_bring_their_own_parameters(command: str, tmp_path: Path) -> None
 
 
 def test_sizes_that_contradict_each_other_fail_the_load(command: str, tmp_path: Path) -> None:
-    parameters = "max_batch_size { value: 8 } allowed_batch_sizes: 4"
-    server = started(command, tmp_path, parameters, "--max_num_load_retries=0")
-    output, _ = server.process.communicate(timeout=60)
-    server.channel.close()
-    assert server.process.returncode == 255
-    assert "Last entry in allowed_batch_sizes must match max_batch_size; last entry was 4; expected 8" in output
+    models.line(tmp_path / "line" / "1", 0.5)
+    (tmp_path / "batching.txt").write_text("max_batch_size { value: 8 } allowed_batch_sizes: 4")
+    flags = ("--enable_batching", f"--batching_parameters_file={tmp_path / 'batching.txt'}", "--max_num_load_retries=0")
+    code, _, told = run(command, f"--model_base_path={tmp_path / 'line'}", *flags)
+    assert code == 255
+    assert "Last entry in allowed_batch_sizes must match max_batch_size; last entry was 4; expected 8" in told

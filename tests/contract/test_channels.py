@@ -1,4 +1,4 @@
-"""Ways in and kinds of models: TLS, socket, health, reflection, Keras 3, LiteRT, sessions (contract: 1, 3, 6)."""
+"""TLS, socket, health, reflection, Keras 3, LiteRT, sessions (docs/serving-contract.md, sections 1, 3, 4 and 6)."""
 
 from __future__ import annotations
 

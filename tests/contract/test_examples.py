@@ -1,4 +1,4 @@
-"""Classify, Regress and MultiInference, over REST and gRPC (contract sections 2.6 and 3)."""
+"""Classify, Regress and MultiInference, over REST and gRPC (docs/serving-contract.md, sections 2 and 3)."""
 
 from __future__ import annotations
 

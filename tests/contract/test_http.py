@@ -1,4 +1,4 @@
-"""The HTTP layer: methods, paths, CORS, gzip, numbers (contract sections 2.1, 2.2, 2.4 and 2.5)."""
+"""The HTTP layer: methods, paths, CORS, gzip, numbers (docs/serving-contract.md, section 2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metrics page (contract section 7)."""
+"""The metrics page (docs/serving-contract.md, section 7)."""
 
 from __future__ import annotations
 
