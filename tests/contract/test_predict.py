@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 from typing import TYPE_CHECKING, Any
@@ -170,3 +171,58 @@ def test_grpc_metadata_needs_a_known_field(server: Server) -> None:
     wanted.model_spec.name = "line"
     with pytest.raises(grpc.RpcError, match="Metadata field shape is not supported"):
         server.prediction.GetModelMetadata(wanted, timeout=5)
+
+
+def echoed(server: Server, value: str) -> requests.Response:
+    """Return the reply to a JSON value that a signature answers unchanged."""
+    return server.post('{"signature_name": "pair", "inputs": {"a": [1], "s": [' + value + "]}}")
+
+
+@pytest.mark.parametrize(
+    ("value", "same"),
+    [
+        ('"\\ud83d\\ude00"', "😀".encode()),
+        ('"a\\u0000b"', b"a\x00b"),
+        ('{"b64": "AAE="}', b"\x00\x01"),
+        ('{"b64": "AAE"}', b"\x00\x01"),
+        ('{"b64": "AAE."}', b"\x00\x01"),
+        ('{"b64": "AA\\r\\nE=\\n"}', b"\x00\x01"),
+        ('{"b64": " A A E = "}', b"\x00\x01"),
+        ('{"b64": ""}', b""),
+    ],
+)
+def test_strings_come_through_as_clients_write_them(server: Server, value: str, same: bytes) -> None:
+    assert echoed(server, value).json()["outputs"]["echo_bytes"] == [{"b64": base64.b64encode(same).decode()}]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ('"half \\ud83d"', "JSON Parse error: The surrogate pair in string is invalid. at offset: 60"),
+        ('"\\udc00"', "JSON Parse error: The surrogate pair in string is invalid."),
+        ('"\\x41"', "JSON Parse error"),
+        ('"a\nb"', "JSON Parse error"),
+        ('"a\tb"', "JSON Parse error"),
+        ('{"b64": "-_8="}', "Unable to base64 decode"),
+        ('{"b64": "AAE=="}', "Unable to base64 decode"),
+        ('{"b64": "A"}', "Unable to base64 decode"),
+    ],
+)
+def test_strings_that_are_none_are_refused(server: Server, value: str, told: str) -> None:
+    reply = echoed(server, value)
+    assert reply.status_code == 400
+    assert told in reply.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"instances": [1], "note": "\\ud83d"}',
+        '{"signature_name": "\\ud83d", "instances": [1]}',
+        '{"instances": [{"\\ud83d": 1}]}',
+    ],
+)
+def test_half_an_emoji_is_refused_wherever_it_stands(server: Server, body: str) -> None:
+    reply = server.post(body)
+    assert reply.status_code == 400
+    assert "The surrogate pair in string is invalid." in reply.json()["error"]
