@@ -1,0 +1,306 @@
+"""TensorFlow Serving's REST API for the served model: its paths, its JSON and its words.
+
+https://www.tensorflow.org/tfx/serving/api_rest. What is more than upstream's: half and bfloat16 travel as any float
+does. A request without a signature's name means `serving_default`, whatever /predict calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf import json_format
+
+from model_api import compression
+from model_api.errors import ApiError, UnavailableError
+from model_api.gateway import Call
+from model_api.http import Reply
+from model_description import description, dtypes
+from model_description.protos import serving_pb2
+from serving_codec import json_examples, json_tensors
+from serving_codec.json_tensors import Output
+from serving_codec.paths import Choice, parse_path
+from serving_codec.status import Code, ServingError, invalid_argument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from model_api.gateway import Gateway, Result
+    from model_api.http import Request
+    from model_api.knowledge import Known
+    from model_description.signature import Signature
+    from serving_codec.paths import Request as Target
+
+DEFAULT_SIGNATURE = "serving_default"
+SIGNATURES = "signature_def"
+# What is parsed, and written, in a millisecond or two stays on the event loop.
+SMALL_BODY_BYTES = 64 << 10
+SMALL_OUTPUT_ELEMENTS = 4096
+# How long a label is taken to mean the version it meant, and how many are remembered: as many as servers may have.
+LABEL_SECONDS = 2.0
+MAXIMUM_LABELS = 64
+# What a server says of a model, a version or a label that it has not.
+NO_SERVABLE = "Servable not found for request"
+UNAVAILABLE = 503
+# What may be because the request was read for another version.
+REFUSALS = frozenset({Code.INVALID_ARGUMENT, Code.FAILED_PRECONDITION})
+ANYTHING = Choice(number=-1)
+CODES = {400: Code.INVALID_ARGUMENT, 404: Code.NOT_FOUND, 503: Code.UNAVAILABLE, 504: Code.DEADLINE_EXCEEDED}
+
+
+class ServingRest:
+    """Routes of /v1/models: status, metadata, predict, classify and regress of the one model."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        # For the life of the process.
+        self._gateway = gateway
+        self._config = gateway.config
+        # As labels are asked for: the version each has, and until when that is believed.
+        self._labels: dict[str, tuple[int, float]] = {}
+
+    async def handle(self, request: Request) -> Reply:
+        """Answer a request below /v1/models; an error is {"error": upstream's words} with upstream's status.
+
+        While the model cannot be asked, the answer is 503 with Retry-After, and 504 when it takes too long.
+        """
+        # The query stays part of the matched path, as upstream has it.
+        path = f"{request.raw_path}?{request.query}" if request.query else request.raw_path
+        choice = ANYTHING
+        try:
+            target = parse_path(request.method, path)
+            if target is None:
+                return Reply(400, b"")
+            self._expect_served(target)
+            choice = target.choice
+            return await self._answer(target, request)
+        except (ServingError, ApiError) as error:
+            return _refusal(error, choice)
+
+    async def _answer(self, target: Target, request: Request) -> Reply:
+        match target.action:
+            case "status":
+                return await self._status(target.choice)
+            case "metadata":
+                return await self._metadata(target.choice)
+        body = await compression.inflated(request, self._config.max_body_bytes)
+        is_large = len(body) > SMALL_BODY_BYTES
+        document = await _run_aside(is_large, json_tensors.parse, body)
+        name = json_tensors.signature_name_of(document)
+        if target.action == "predict":
+            may_hold_booleans = json_tensors.may_hold_booleans(body)
+            asked = _Asked(document, name or DEFAULT_SIGNATURE, is_large, may_hold_booleans)
+            return await self._predict(asked, target.choice)
+        return await self._examples(target.action, target.choice, document)
+
+    def _expect_served(self, target: Target) -> None:
+        if target.model == self._config.model_name:
+            return
+        if target.action == "status":
+            raise ServingError(Code.NOT_FOUND, f"Could not find any versions of model {target.model}")
+        choice = target.choice
+        asked = f"Latest({target.model})" if choice.number is None else f"Specific({target.model}, {choice.number})"
+        raise ServingError(Code.NOT_FOUND, f"{NO_SERVABLE}: {asked}")
+
+    # ---- status and metadata
+
+    async def _status(self, choice: Choice) -> Reply:
+        request = serving_pb2.GetModelStatusRequest()
+        request.model_spec.name = self._config.model_name
+        # A label in a status path is ignored, as upstream has it.
+        if choice.number is not None:
+            request.model_spec.version.value = choice.number
+        reply = await self._gateway.raw("GetModelStatus", request.SerializeToString())
+        listed = [
+            {
+                "version": str(entry.version),
+                "state": serving_pb2.ModelVersionStatus.State.Name(entry.state),
+                "status": {
+                    "error_code": Code(entry.status.error_code).name,
+                    "error_message": entry.status.error_message,
+                },
+            }
+            for entry in serving_pb2.GetModelStatusResponse.FromString(reply).model_version_status
+        ]
+        return Reply(200, json.dumps({"model_version_status": listed}, indent=1).encode() + b"\n")
+
+    async def _metadata(self, choice: Choice) -> Reply:
+        version, signatures = await self._signatures(choice)
+        # What a model says of itself is no signature for clients.
+        signatures.signature_def.pop(description.SIGNATURE, None)
+        content = {
+            "model_spec": {"name": self._config.model_name, "signature_name": "", "version": str(version)},
+            "metadata": {
+                SIGNATURES: json_format.MessageToDict(
+                    signatures, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+                )
+            },
+        }
+        return Reply(200, json.dumps(content, indent=1).encode() + b"\n", version=version)
+
+    async def _signatures(self, choice: Choice) -> tuple[int, serving_pb2.SignatureDefMap]:
+        request = serving_pb2.GetModelMetadataRequest(metadata_field=[SIGNATURES])
+        self._choose(request.model_spec, choice)
+        reply = await self._gateway.raw("GetModelMetadata", request.SerializeToString())
+        response = serving_pb2.GetModelMetadataResponse.FromString(reply)
+        signatures = serving_pb2.SignatureDefMap.FromString(response.metadata[SIGNATURES].value)
+        return response.model_spec.version.value, signatures
+
+    def _choose(self, spec: serving_pb2.ModelSpec, choice: Choice) -> None:
+        spec.name = self._config.model_name
+        number = self._config.model_version if choice == Choice() else choice.number
+        if choice.label is not None:
+            spec.version_label = choice.label
+        elif number is not None:
+            spec.version.value = number
+
+    # ---- predict
+
+    async def _predict(self, asked: _Asked, choice: Choice) -> Reply:
+        known = await self._known(choice)
+        try:
+            return await self._run(asked, choice, known)
+        except (ServingError, ApiError) as error:
+            if _of_server(error).code not in REFUSALS:
+                raise
+            # The servers may have gone on to a version that takes something else.
+            current = await self._known_afresh(choice, known)
+            if current.signatures.get(asked.signature_name) == known.signatures.get(asked.signature_name):
+                raise
+            return await self._run(asked, choice, current)
+
+    async def _run(self, asked: _Asked, choice: Choice, known: Known) -> Reply:
+        signature = _signature_of(known, asked.signature_name)
+        given, is_rows = await _run_aside(asked.is_large, asked.inputs, signature)
+        call = Call(signature, given, choice.number, choice.label or "")
+        result = await self._gateway.run_as_asked(call)
+        elements = sum(value.size for value in result.outputs.values())
+        body = await _run_aside(elements > SMALL_OUTPUT_ELEMENTS, _written, result, is_rows)
+        return Reply(200, body, version=result.version)
+
+    async def _known(self, choice: Choice) -> Known:
+        """Return what is known of the version a request asks for; a label's version is asked for every so often."""
+        if choice.label is None:
+            return await self._gateway.known(choice.number)
+        version, until = self._labels.get(choice.label, (0, 0.0))
+        if time.monotonic() >= until:
+            self._labels.pop(choice.label, None)
+            version, _ = await self._signatures(choice)
+            while len(self._labels) >= MAXIMUM_LABELS:
+                del self._labels[next(iter(self._labels))]
+            self._labels[choice.label] = (version, time.monotonic() + LABEL_SECONDS)
+        return await self._gateway.known(version)
+
+    async def _known_afresh(self, choice: Choice, known: Known) -> Known:
+        """Return the same of what the servers have now, where that can have changed: a version stays what it is."""
+        if choice.number is not None:
+            return known
+        if choice.label is None:
+            return await self._gateway.knowledge.fresh()
+        self._labels.pop(choice.label, None)
+        return await self._known(choice)
+
+    # ---- classify and regress
+
+    async def _examples(self, method: str, choice: Choice, document: dict[str, Any]) -> Reply:
+        """Have the server classify, or regress, a body's examples."""
+        signature_name = json_tensors.signature_name_of(document)
+        is_classify = method == "classify"
+        request = serving_pb2.ClassificationRequest() if is_classify else serving_pb2.RegressionRequest()
+        self._choose(request.model_spec, choice)
+        request.model_spec.signature_name = signature_name
+        for example in json_examples.read(document, method).tolist():
+            request.input.example_list.examples.add().MergeFromString(example)
+        reply = await self._gateway.raw("Classify" if is_classify else "Regress", request.SerializeToString())
+        if is_classify:
+            classified = serving_pb2.ClassificationResponse.FromString(reply)
+            text, version = json_examples.write_classifications(classified.result), classified.model_spec.version.value
+        else:
+            regressed = serving_pb2.RegressionResponse.FromString(reply)
+            text, version = json_examples.write_regressions(regressed.result), regressed.model_spec.version.value
+        return Reply(200, _encoded(text), version=version)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A predict body: its JSON, the signature's name, and what is known of its size and content."""
+
+    document: dict[str, Any]
+    signature_name: str
+    is_large: bool
+    may_hold_booleans: bool
+
+    def inputs(self, signature: Signature) -> tuple[dict[str, NDArray[Any]], bool]:
+        """Return the tensors for a signature, and whether they are in row form."""
+        numbers = {name: _number_of(spec.dtype) for name, spec in signature.inputs.items()}
+        return json_tensors.read_inputs(self.document, numbers, may_hold_booleans=self.may_hold_booleans, halves=True)
+
+
+def _signature_of(known: Known, name: str) -> Signature:
+    """Return a version's signature; raise INVALID_ARGUMENT in upstream's words."""
+    signature = known.signatures.get(name)
+    if signature is None:
+        raise invalid_argument(f'Serving signature name: "{name}" not found in signature def')
+    if not signature.inputs:
+        raise invalid_argument(f"Failed to get input map for signature: {name}")
+    return signature
+
+
+def _number_of(dtype: str) -> int:
+    """Return the number of a dtype; one that cannot travel has upstream's name, or is DT_INVALID."""
+    if dtype in dtypes.NUMBERS:
+        return dtypes.NUMBERS[dtype]
+    known = serving_pb2.DataType.DESCRIPTOR.values_by_name.get(dtype)
+    return 0 if known is None else known.number
+
+
+def _written(result: Result, is_rows: bool) -> bytes:  # noqa: FBT001 - as read_inputs returns it
+    """Return a result as JSON in the form of its request."""
+    outputs = [
+        Output(name, dtypes.NUMBERS["string" if value.dtype == object else value.dtype.name], value)
+        for name, value in result.outputs.items()
+    ]
+    write = json_tensors.write_rows if is_rows else json_tensors.write_columns
+    return _encoded(write(outputs, halves=True))
+
+
+async def _run_aside(is_long: bool, function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: FBT001
+    """Call a function; on a thread where it would hold the event loop for long."""
+    return await asyncio.to_thread(function, *arguments) if is_long else function(*arguments)
+
+
+# ---- errors
+
+
+def _of_server(error: ServingError | ApiError) -> ServingError:
+    """Return an error as the server put it, where it came from there; any other with the code of its status."""
+    if isinstance(error, ServingError):
+        return error
+    if isinstance(error.__cause__, ServingError):
+        return error.__cause__
+    return ServingError(CODES.get(error.status, Code.INTERNAL), str(error))
+
+
+def _refusal(error: ServingError | ApiError, choice: Choice) -> Reply:
+    """Return what a caller is told: upstream's words; a model that is away for now is worth another try."""
+    told = _of_server(error)
+    status = told.code.http
+    is_away = told.code is Code.NOT_FOUND and told.message.startswith(NO_SERVABLE) and choice == Choice()
+    if is_away or (isinstance(error, UnavailableError) and told.code is not Code.NOT_FOUND):
+        status = UNAVAILABLE
+    elif isinstance(error, ApiError) and error.__cause__ is None:
+        status = error.status
+    headers = {"retry-after": "1"} if status == UNAVAILABLE else {}
+    if isinstance(error, ApiError) and not isinstance(error.__cause__, ServingError):
+        headers |= error.headers
+    listed = tuple((name.encode(), value.encode()) for name, value in headers.items())
+    content = json.dumps({"error": told.message}, indent=4, ensure_ascii=False)
+    return Reply(status, _encoded(content), headers=listed)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
