@@ -36,3 +36,28 @@ def test_named_library_that_cannot_be_loaded_ends_the_start(command: str, base_p
     code, _, told = run(command, f"--model_base_path={base_path}", TF_OP_LIBRARIES=name)
     assert code == 255
     assert f"INVALID_ARGUMENT: TF_OP_LIBRARIES names {name!r}, which cannot be loaded" in told
+
+
+def own_package(folder: Path, name: str, source: str) -> str:
+    """Write a Python module, and return a command's start that puts it before the server's own."""
+    (folder / f"{name}.py").write_text(source)
+    return f"sh -c 'export PYTHONPATH=$0:$PYTHONPATH; exec \"$@\" 2>{folder / 'log'}' {folder}"
+
+
+def test_what_upstream_links_is_loaded_where_it_is_installed(command: str, base_path: Path, tmp_path: Path) -> None:
+    shell = own_package(tmp_path, "tensorflow_text", f"import tensorflow\ntensorflow.load_library({str(LIBRARY)!r})\n")
+    with Server(f"{shell} {command}", base_path):
+        told = (tmp_path / "log").read_text()
+    assert (
+        -1 < told.find("Loaded the operations of tensorflow_text") < told.find("Successfully loaded servable version")
+    )
+
+
+def test_installed_library_of_another_tensorflow_is_told_and_the_rest_served(
+    command: str, base_path: Path, tmp_path: Path
+) -> None:
+    shell = own_package(tmp_path, "tensorflow_text", "raise ImportError('undefined symbol: _ZN10tensorflow')\n")
+    with Server(f"{shell} {command}", base_path) as server:
+        assert server.post({"instances": [1.0]}).json() == {"predictions": [2.5]}
+    told = (tmp_path / "log").read_text()
+    assert "The operations of tensorflow_text are installed and cannot be loaded: undefined symbol: _ZN10ten" in told
