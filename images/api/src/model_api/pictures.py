@@ -240,7 +240,7 @@ class _Form:
 
 
 def pixels(content: bytes, target: Target) -> NDArray[Any]:
-    """Return a PNG's or JPEG's pixels as the target has them; raise MediaTypeError, TooLargeError or InputError."""
+    """Return a PNG's or JPEG's pixels as the target has them; raise TooLargeError or InputError."""
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
             _check_size(picture, target)
@@ -249,7 +249,8 @@ def pixels(content: bytes, target: Target) -> NDArray[Any]:
     except ApiError:
         raise
     except UnidentifiedImageError as error:
-        raise MediaTypeError("expected a picture in PNG or JPEG, got something else") from error
+        # Its first bytes were right.
+        raise InputError("the picture is broken or cut short: nothing behind its first bytes is of one") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooLargeError(f"expected a picture of at most {MAXIMUM_PIXELS} pixels") from error
     except Exception as error:

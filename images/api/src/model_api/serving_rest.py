@@ -47,8 +47,10 @@ MAXIMUM_LABELS = 64
 # What a server says of a model, a version or a label that it has not.
 NO_SERVABLE = "Servable not found for request"
 UNAVAILABLE = 503
+RETRY = ((b"retry-after", b"1"),)
 # What may be because the request was read for another version.
 REFUSALS = frozenset({Code.INVALID_ARGUMENT, Code.FAILED_PRECONDITION})
+# A choice nobody can make: of a path that is not understood, or not of the served model.
 ANYTHING = Choice(number=-1)
 CODES = {400: Code.INVALID_ARGUMENT, 404: Code.NOT_FOUND, 503: Code.UNAVAILABLE, 504: Code.DEADLINE_EXCEEDED}
 
@@ -288,18 +290,15 @@ def _of_server(error: ServingError | ApiError) -> ServingError:
 def _refusal(error: ServingError | ApiError, choice: Choice) -> Reply:
     """Return what a caller is told: upstream's words; a model that is away for now is worth another try."""
     told = _of_server(error)
-    status = told.code.http
     is_away = told.code is Code.NOT_FOUND and told.message.startswith(NO_SERVABLE) and choice == Choice()
-    if is_away or (isinstance(error, UnavailableError) and told.code is not Code.NOT_FOUND):
-        status = UNAVAILABLE
-    elif isinstance(error, ApiError) and error.__cause__ is None:
-        status = error.status
-    headers = {"retry-after": "1"} if status == UNAVAILABLE else {}
+    is_unavailable = isinstance(error, UnavailableError) and told.code is not Code.NOT_FOUND
+    status = UNAVAILABLE if is_away or is_unavailable else told.code.http
     if isinstance(error, ApiError) and not isinstance(error.__cause__, ServingError):
-        headers |= error.headers
-    listed = tuple((name.encode(), value.encode()) for name, value in headers.items())
+        # Ours, and upstream has no code for some: 413, 415.
+        status = error.status
+    headers = RETRY if status == UNAVAILABLE else ()
     content = json.dumps({"error": told.message}, indent=4, ensure_ascii=False)
-    return Reply(status, _encoded(content), headers=listed)
+    return Reply(status, _encoded(content), headers=headers)
 
 
 def _encoded(text: str) -> bytes:
