@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import tarfile
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from tests.e2e.release import Release
 
@@ -96,6 +100,17 @@ def put(release: Release, path: str, slope: float = 1.0) -> None:
     hidden = f"{MOUNT}/.incoming"
     in_store(release, "python3", "-c", MAKE, hidden, str(slope))
     move(release, hidden, f"{MOUNT}/{path}")
+
+
+def copy_out(release: Release, path: str, target: Path) -> None:
+    """Copy a folder of the claim into a local one; the image has no tar, which kubectl cp would ask for."""
+    script = (
+        "import base64, io, sys, tarfile; packed = io.BytesIO(); archive = tarfile.open(fileobj=packed, mode='w'); "
+        "archive.add(sys.argv[1], sys.argv[2]); archive.close(); print(base64.b64encode(packed.getvalue()).decode())"
+    )
+    packed = base64.b64decode(in_store(release, "python3", "-c", script, f"{MOUNT}/{path}", path))
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        archive.extractall(target, filter="data")
 
 
 def move(release: Release, source: str, target: str) -> None:

@@ -226,7 +226,7 @@ def _https_server(store: Release) -> trustme.CA:
 
 def test_image_volume_is_served(store: Release, tmp_path: Path) -> None:
     registry, repository = "localhost:5001", f"e2e/churn-{store.namespace}"
-    store.kubectl("cp", f"{own_model.WRITER}:{MOUNT.lstrip('/')}/churn", str(tmp_path / "churn"))
+    own_model.copy_out(store, "churn", tmp_path)
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY churn /churn\n", encoding="utf-8")
     reference = f"{registry}/{repository}:1"
     run([docker_engine.client(), "build", f"--tag={reference}", str(tmp_path)], env={"DOCKER_BUILDKIT": "1"})
