@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +15,13 @@ import pytest
 import requests
 from PIL import Image
 
+from tests.contract.conftest import Server
+from tests.gateway import zoo
+from tests.gateway.processes import Api
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from tests.contract.conftest import Server
-    from tests.gateway.processes import Api
+    from pathlib import Path
 
     OpenApi = Callable[..., Api]
 
@@ -272,6 +275,40 @@ def test_regress_is_refused_in_the_servers_words(api_of: OpenApi, zoo_server: Se
         ours, upstream = _ask(api_of("sigmoid"), zoo_server, body, ":regress")
         assert (ours.status_code, ours.text) == (upstream.status_code, upstream.text)
         assert ours.status_code == 400
+
+
+def test_versions_and_labels_are_asked_each_with_its_own_signature(tmp_path: Path) -> None:
+    zoo.logits(tmp_path / "model" / "1")
+    zoo.int64_ids(tmp_path / "model" / "2")
+    (tmp_path / "models.txt").write_text(
+        f"""model_config_list {{ config {{
+            name: "two" base_path: "{tmp_path / "model"}" model_platform: "tensorflow"
+            model_version_policy {{ all {{}} }}
+            version_labels {{ key: "stable" value: 1 }} version_labels {{ key: "canary" value: 2 }}
+        }} }}""",
+        encoding="utf-8",
+    )
+    flags = (f"--model_config_file={tmp_path / 'models.txt'}", "--allow_version_labels_for_unavailable_models=true")
+    logits, ids = '{"instances": [[1, 2, 3]]}', '{"instances": [[17]]}'
+    with (
+        Server(f"{sys.executable} -m model_server", None, *flags, name="two") as server,
+        Api(server.grpc_port, "two") as api,
+    ):
+        for rest, body, version in (
+            (":predict", ids, "2"),
+            ("/versions/1:predict", logits, "1"),
+            ("/versions/2:predict", ids, "2"),
+            ("/labels/stable:predict", logits, "1"),
+            ("/labels/canary:predict", ids, "2"),
+            ("/labels/stable:predict", '{"instances": [["a"]]}', None),
+            ("/labels/nobodys:predict", ids, None),
+        ):
+            ours, upstream = _ask(api, server, body, rest)
+            assert (ours.status_code, ours.text, ours.ok) == (upstream.status_code, upstream.text, version is not None)
+            assert version is None or ours.headers["x-model-version"] == version
+        assert api.get("/v1/models/two/labels/stable/metadata").json()["model_spec"]["version"] == "1"
+        assert len(api.get("/v1/models/two").json()["model_version_status"]) == 2
+        assert api.get("/v2/models/two").json()["versions"] == ["2", "1"]
 
 
 # ---- Open Inference Protocol V2
