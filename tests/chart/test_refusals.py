@@ -106,8 +106,8 @@ def told(values: dict[str, Any], helm: str = "helm4", *flags: str) -> list[str]:
         ),
         pytest.param(
             {"api": {"terminationGracePeriodSeconds": 15}},
-            "api.terminationGracePeriodSeconds is 15 but preStopSleepSeconds, drainSeconds and the slowest request take "
-            "21: raise it to 21 or more",
+            "api.terminationGracePeriodSeconds is 15 but preStopSleepSeconds, drainSeconds and the slowest request "
+            "take 21: raise it to 21 or more",
             id="killed-in-the-middle",
         ),
         pytest.param(
