@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tests.e2e.digits import Digits
 
 METRICS_TIMEOUT_SECONDS = 180
+# Equal seeds give equal models on one kind of processor; between kinds the kernels round otherwise: 0.9747 to 0.980 seen.
+LEAST_ACCURACY = 0.97
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def test_job_completes_and_logs_its_accuracy(installed: Release) -> None:
     log = installed.kubectl("logs", f"job/{job.metadata.name}")
     accuracy = re.search(r"^test: loss \d\.\d+ accuracy (0\.\d+) on 10000 images$", log, re.MULTILINE)
     assert accuracy is not None, log
-    assert float(accuracy[1]) >= 0.975
+    assert float(accuracy[1]) >= LEAST_ACCURACY
 
 
 def test_served_files_are_those_of_the_manifest(installed: Release) -> None:
@@ -118,7 +120,7 @@ def test_model_tells_of_itself_through_the_api(installed: Release) -> None:
     assert facts["key"] == installed.current_job().metadata.labels["tensorflow-model/model-key"]
     assert facts["labels"] == [str(digit) for digit in range(10)]
     assert facts["inputs"]["pixels"]["meaning"] == "image"
-    assert facts["metrics"]["test_accuracy"] >= 0.975
+    assert facts["metrics"]["test_accuracy"] >= LEAST_ACCURACY
     assert facts["parameters"]["epochs"] == 5
 
 
