@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.e2e.digits import Digits
 
 METRICS_TIMEOUT_SECONDS = 180
-# Equal seeds give equal models on one kind of processor; between kinds the kernels round otherwise: 0.9747 to 0.980 seen.
+# Equal seeds give equal models on one kind of processor; between kinds kernels round otherwise: 0.9747 to 0.980 seen.
 LEAST_ACCURACY = 0.97
 
 
