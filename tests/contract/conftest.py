@@ -8,10 +8,8 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.parse
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,10 +19,11 @@ import requests
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from tests.contract import models
+from tests.processes import free_port, wait_for
 
 if TYPE_CHECKING:
     import collections
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 START_TIMEOUT_SECONDS = 60
@@ -60,7 +59,7 @@ class Server:
     ) -> None:
         # As it is written in a path.
         self.name = urllib.parse.quote(name, safe="")
-        self.grpc_port, self.rest_port = ports or (_free_port(), _free_port())
+        self.grpc_port, self.rest_port = ports or (free_port(), free_port())
         arguments = [f"--port={self.grpc_port}", f"--rest_api_port={self.rest_port}", *flags]
         if base_path is not None:
             arguments += [f"--model_name={name}", f"--model_base_path={base_path}"]
@@ -137,23 +136,6 @@ def run(command: str, *flags: str, **environment: str) -> tuple[int, str, str]:
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
-
-
-def wait_for(
-    condition: Callable[[], bool], what: str, seconds: float, process: subprocess.Popen[str] | None = None
-) -> None:
-    """Return when a condition holds; fail when it does not in time or the process has ended."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        assert process is None or process.poll() is None, f"the server ended: {what}"
-        time.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")

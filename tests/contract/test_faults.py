@@ -16,8 +16,9 @@ import requests
 from tensorflow_serving.apis import get_model_status_pb2
 
 from tests.contract import models
-from tests.contract.conftest import Server, wait_for
+from tests.contract.conftest import Server
 from tests.contract.test_predict import request
+from tests.processes import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,9 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from tests.contract import models
-from tests.contract.conftest import Server, run, wait_for
+from tests.contract.conftest import Server, run
 from tests.contract.test_predict import request
+from tests.processes import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

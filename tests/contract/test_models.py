@@ -11,8 +11,9 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2
 
 from tests.contract import models
-from tests.contract.conftest import Server, run, wait_for
+from tests.contract.conftest import Server, run
 from tests.contract.test_predict import request
+from tests.processes import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

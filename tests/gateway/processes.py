@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import requests
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.processes import free_port, wait_for
 
 TIMEOUT_SECONDS = 20
 START_TIMEOUT_SECONDS = 30
@@ -89,21 +86,3 @@ class Api:
         finally:
             self.process.kill()
         return self.process.returncode, log
-
-
-def free_port() -> int:
-    """Return a port of the loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
-
-
-def wait_for(
-    condition: Callable[[], bool], what: str, seconds: float, process: subprocess.Popen[str] | None = None
-) -> None:
-    """Return when a condition holds; fail when it does not in time or the process has ended."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        assert process is None or process.poll() is None, f"the process ended: {what}"
-        time.sleep(0.05)

@@ -11,8 +11,9 @@ import pytest
 import requests
 import trustme
 
-from tests.gateway.processes import TIMEOUT_SECONDS, Api, wait_for
+from tests.gateway.processes import TIMEOUT_SECONDS, Api
 from tests.gateway.standin import Serving
+from tests.processes import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

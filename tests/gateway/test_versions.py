@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from tests.gateway.processes import TIMEOUT_SECONDS, Api, wait_for
+from tests.gateway.processes import TIMEOUT_SECONDS, Api
 from tests.gateway.standin import Serving
+from tests.processes import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,3 +92,13 @@ def test_version_that_is_described_later_is_learned_again(serving: Serving) -> N
         serving.labels = {7: ["a", "b", "c", "d"]}
         wait_for(lambda: api.get("/readyz").ok, "it is ready", TIMEOUT_SECONDS)
         assert api.predict([0, 0, 0, 1])["prediction"] == "d"
+
+
+def test_number_that_comes_back_without_a_description_keeps_no_labels_of_the_old(serving: Serving) -> None:
+    serving.serve(1)
+    with Api(serving.port, "m") as api:
+        assert api.predict([0, 1, 0, 0]) == {"prediction": "two", "probability": "1.0000"}
+        # Removed and installed again: version 1 is another model, which says nothing of itself.
+        serving.labels = {}
+        raw = {"outputs": {"y": [0.0, 1.0, 0.0, 0.0]}}
+        wait_for(lambda: api.predict([0, 1, 0, 0]) == raw, "the labels are gone", TIMEOUT_SECONDS)

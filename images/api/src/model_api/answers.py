@@ -22,14 +22,6 @@ TOLERANCE = 1e-2
 HALF = 0.5
 
 
-def check_outputs(known: Known, outputs: Mapping[str, NDArray[Any]], count: int) -> None:
-    """Raise ModelError unless every output has a row for each of `count` rows."""
-    for name in known.served.outputs:
-        shape = outputs[name].shape if name in outputs else ()
-        if not shape or shape[0] != count:
-            raise ModelError(f"the model returned {name} of shape {shape} for {count} rows")
-
-
 def answers(known: Known, outputs: Mapping[str, NDArray[Any]], top: int = 0) -> list[dict[str, Any]]:
     """Return the answer of each row of outputs (row, ...); raise ModelError where they do not fit the task.
 

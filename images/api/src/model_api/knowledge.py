@@ -30,6 +30,9 @@ LOOKUP_TIMEOUT_SECONDS = 5.0
 REFRESH_SECONDS = 2.0
 FORGET_SECONDS = 60.0
 FRESH_SECONDS = 1.0
+# When what is known of a version is looked at again, and how long a description counts that others do not give.
+AGAIN_SECONDS = 30.0
+HOLD_SECONDS = 5.0
 SIGNATURES = "signature_def"
 
 
@@ -47,8 +50,6 @@ class Known:
     problem: str
     task: str
     labels: tuple[str, ...]
-    # How many servers had been found when it was learned.
-    generation: int = 0
 
     @cached_property
     def served(self) -> Signature:
@@ -81,10 +82,17 @@ class Known:
 
 @dataclass
 class _Met:
-    """A version's lookup, shared by all who wait for it, and when the version was last met."""
+    """A version's lookup, shared by all who wait for it.
+
+    `generation` is how many servers had been found when it was learned; the times (monotonic) are when it was learned,
+    last met, and last seen to describe itself.
+    """
 
     lookup: asyncio.Future[Known]
+    generation: int
+    learned: float
     seen: float
+    described: float
 
 
 class Knowledge:
@@ -146,34 +154,42 @@ class Knowledge:
         """Return what is known of a version; the first to ask looks it up and all others wait for that."""
         met = self._versions.get(version)
         if met is None or (met.lookup.done() and met.lookup.exception() is not None):
-            met = _Met(asyncio.create_task(self._look_up(version)), 0.0)
+            met = self._met(asyncio.create_task(self._look_up(version)))
             self._versions[version] = met
         met.seen = time.monotonic()
         return met.lookup.result() if met.lookup.done() else await asyncio.shield(met.lookup)
+
+    def _met(self, lookup: asyncio.Future[Known]) -> _Met:
+        now = time.monotonic()
+        return _Met(lookup, self._servers.found, learned=now, seen=now, described=now)
 
     async def _ask_newest(self) -> Known:
         self._asked = time.monotonic()
         version, definitions = await self._metadata(self._config.model_version)
         met = self._versions.get(version)
         if met is None or (met.lookup.done() and met.lookup.exception() is not None):
-            self._versions[version] = _Met(asyncio.create_task(self._learn(version, definitions)), 0.0)
-        elif met.lookup.done():
-            await self._look_again(met.lookup.result(), definitions)
+            self._versions[version] = self._met(asyncio.create_task(self._learn(version, definitions)))
+        elif met.lookup.done() and self._is_due(met, is_described=description_json.SIGNATURE in definitions):
+            # Not before it is learned: who asks meanwhile is told what was known.
+            known = await self._learn(version, definitions)
+            self._versions[version] = self._met(_finished(known))
         self._current = await self.of(version)
         return self._current
 
-    async def _look_again(self, known: Known, definitions: Mapping[str, Any]) -> None:
-        """Learn a version anew where its number may mean something else by now; who asks meanwhile is told the old.
+    def _is_due(self, met: _Met, *, is_described: bool) -> bool:
+        """Tell whether a version must be learned anew, for its number may mean something else by now.
 
-        That is after servers have come: a release that was removed and installed again counts from 1. One of them may
-        also be the first to describe a version that an earlier chart published, while those that do not still answer.
+        It may after servers have come, and after a while: one that was removed and installed again counts from 1. A
+        server may also be the first to describe a version that an earlier chart published; those that do not, and still
+        answer in turn with it, do not take that back.
         """
-        is_described = description_json.SIGNATURE in definitions
-        if known.generation == self._servers.found and (known.description is not None or not is_described):
-            return
-        if known.description is not None and not is_described:
-            return
-        self._versions[known.version] = _Met(_finished(await self._learn(known.version, definitions)), time.monotonic())
+        known, now = met.lookup.result(), time.monotonic()
+        if is_described:
+            met.described = now
+        elif known.description is not None:
+            return now - met.described > HOLD_SECONDS
+        is_news = is_described and known.description is None
+        return is_news or met.generation != self._servers.found or now - met.learned > AGAIN_SECONDS
 
     async def _look_up(self, version: int) -> Known:
         _, definitions = await self._metadata(version)
@@ -193,15 +209,13 @@ class Knowledge:
         return response.model_spec.version.value, definitions
 
     async def _learn(self, version: int, definitions: Mapping[str, Any]) -> Known:
-        generation = self._servers.found
         description, problem = None, ""
         if description_json.SIGNATURE in definitions:
             try:
                 description = description_json.parse(await self._description(version))
             except DescriptionError as error:
                 problem = f"its description cannot be read: {error}"
-        known = _known(version, definitions, description, problem, self._config)
-        known = replace(self._joinable(known), generation=generation)
+        known = self._joinable(_known(version, definitions, description, problem, self._config))
         if self._is_known(known):
             return known
         if known.problem:
