@@ -1,31 +1,25 @@
-"""`python -m trainer`: load, build, fit, evaluate, gate, publish."""
+"""`python -m trainer`: read the recipe, get data, build, fit, evaluate, export."""
 
 from __future__ import annotations
 
-import contextlib
-import datetime
-import importlib.metadata
 import os
-import platform
 import signal
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+import tempfile
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
-from model_store import DirectoryStore, StoreError
-from trainer import config, gate
-from trainer.datasets import DATASETS
+from trainer import config, loading
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
-    from model_store import Publisher
     from trainer.config import Config
-    from trainer.data import Data
-    from trainer.fit import Metrics
 
-PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy")
+# What user code did wrong may be a passing fault: the Job tries again.
+FAILED = 1
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,81 +27,79 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _stop)
     try:
         _run(config.parse(arguments))
-    except (TrainerError, StoreError) as error:
-        print(f"trainer: {error}", file=sys.stderr, flush=True)
-        _leave_reason(config.termination_log(arguments), str(error))
-        return error.exit_code if isinstance(error, TrainerError) else TrainerError.exit_code
+    except TrainerError as error:
+        return _fail(str(error), error.exit_code)
+    except Exception as error:  # noqa: BLE001 - the recipe's own code may raise anything
+        traceback.print_exc()
+        return _fail(f"the recipe failed: {loading.where(error)}", FAILED)
     return 0
 
 
 def _run(options: Config) -> None:
-    publisher = DirectoryStore(options.model_store).publisher(options.model_name, options.model_key)
-    # First: a trainer that was killed after another one published leaves its directory, too.
-    publisher.remove_abandoned()
-    published = publisher.published_version()
-    if published is not None:
-        _tell(f"already published: {options.model_name}/{options.model_key}/{published}")
-        return
-    publisher.prepare()
-    _train(options, publisher)
+    recipe = options.recipe
+    _tell(f"recipe: {options.module} {' '.join(f'{name}={value}' for name, value in recipe.values().items())}")
+    # TensorFlow takes seconds to import, and what can be refused without it has been by now.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from trainer import checkpoints, devices, result  # noqa: PLC0415
+
+    devices.use_all(_tell)
+    run = options.checkpoint_dir.parent if options.checkpoint_dir else None
+    with checkpoints.in_use(run):
+        result.clear(options.model_dir, options.result_file)
+        _train(options)
 
 
-def _train(options: Config, publisher: Publisher) -> None:
-    # TensorFlow takes seconds to import: only after everything that can be refused without it.
+def _train(options: Config) -> None:
+    from trainer import describing, export, result  # noqa: PLC0415
+    from trainer.training import Training, seed_everything  # noqa: PLC0415
+
+    recipe = options.recipe
+    seed_everything(recipe.seed)
+    data = recipe.data(options.data_dir)
+    _tell(f"data: {_about(data)}")
+    model = recipe.model(data)
+    training = Training(
+        recipe,
+        _tell,
+        checkpoint_dir=options.checkpoint_dir,
+        checkpoint_steps=options.checkpoint_steps,
+        log_dir=options.log_dir,
+    )
+    recipe.fit(model, data, training)
+    metrics = recipe.evaluate(model, data)
+    _tell(f"test: {' '.join(f'{name} {value:.4f}' for name, value in metrics.items())}")
+    training.logs.conclude(recipe.values(), metrics)
+    with tempfile.TemporaryDirectory(prefix=".exporting-", dir=options.model_dir.parent) as partial:
+        folder = Path(partial) / "model"
+        recipe.export(model, folder)
+        content, rows = describing.result(recipe, model, data, metrics, folder)
+        if options.data_sha256:
+            content["data"]["sha256"] = options.data_sha256
+        export.write_warmup(rows, folder)
+        result.reveal(folder, options.model_dir, options.result_file, content)
+    _tell(f"exported to {options.model_dir}")
+
+
+def _about(data: object) -> str:
     from trainer import data as data_module  # noqa: PLC0415
 
-    data = data_module.load(DATASETS[options.dataset], options.data_dir / options.dataset)
-    _tell(f"data: {options.dataset}, {len(data.train.images)} training and {len(data.test.images)} test images")
-    _quieten_tensorflow()
-    from trainer import fit, network  # noqa: PLC0415
-
-    fit.seed_everything(options.parameters.seed)
-    model = network.build(options.parameters, data.train.images.shape[1:], len(DATASETS[options.dataset].labels))
-    fit.fit(model, data.train, options.parameters, _tell)
-    metrics = fit.evaluate(model, data.test)
-    _tell(f"test: loss {metrics.loss:.4f} accuracy {metrics.accuracy:.4f} on {len(data.test.images)} images")
-    gate.check(metrics.accuracy, options.min_accuracy)
-    version = _publish(options, publisher, model, data, metrics)
-    _tell(f"published {options.model_name}/{options.model_key}/{version}")
-
-
-def _publish(options: Config, publisher: Publisher, model: Any, data: Data, metrics: Metrics) -> int:
-    from model_description import saved_model  # noqa: PLC0415
-    from trainer import describing, export, serving  # noqa: PLC0415
-
-    created = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    with publisher.publication() as publication:
-        folder = publication.folder
-        export.write(model, data.test.images[: max(export.WARMUP_BATCH_SIZES)], folder)
-        weights_sha256 = saved_model.weights_sha256(folder)
-        description = describing.describe(options, model, data, metrics, weights_sha256=weights_sha256, created=created)
-        saved_model.describe(folder, description)
-        serving.check(folder, description)
-        packages = {"python": platform.python_version(), **_installed(PACKAGES)}
-        return publisher.commit(publication, created=created, packages=packages)
-
-
-def _installed(packages: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for package in packages:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
-
-
-def _quieten_tensorflow() -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    parts = []
+    for part, examples in (("training", data.train), ("test", data.test)):  # type: ignore[attr-defined]
+        count = data_module.count(examples)
+        kind = "examples" if isinstance(examples, tuple) else "batches"
+        parts.append(f"{'streamed' if count is None else count} {part} {kind}")
+    name = getattr(data, "name", "")
+    return ", ".join([name, *parts] if name else parts)
 
 
 def _tell(line: str) -> None:
     print(line, flush=True)
 
 
-def _leave_reason(path: Path | None, reason: str) -> None:
-    if path is not None and path.exists():
-        with contextlib.suppress(OSError):
-            path.write_text(reason, encoding="utf-8")
+def _fail(reason: str, code: int) -> int:
+    # Last, and by itself: Kubernetes takes a failed container's last lines for its termination message.
+    print(f"trainer: {reason}", file=sys.stderr, flush=True)
+    return code
 
 
 def _stop(number: int, _frame: object) -> NoReturn:

@@ -1,50 +1,42 @@
-"""The trainer's configuration: flags, or environment variables of the same names."""
+"""The trainer's command line: its own flags, and those of the recipe's parameters."""
 
 from __future__ import annotations
 
+import json
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from trainer.datasets import DATASETS
+from trainer import loading
 from trainer.errors import InputError
+from trainer.parameters import declared, resolve, shown, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-KEY = re.compile(r"[0-9a-f]{8,64}")
-TERMINATION_LOG = "/dev/termination-log"
+    from trainer.parameters import Parameter
+    from trainer.recipe import Recipe
 
-
-@dataclass(frozen=True)
-class Parameters:
-    """What shapes the model; equal parameters and data give equal metrics."""
-
-    epochs: int
-    batch_size: int
-    hidden_units: int
-    dropout: float
-    learning_rate: float
-    seed: int
+DEFAULT_MODULE = "mnist"
+MAXIMUM_CONFIG_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Config:
-    """One run: what to train, on which data, how good it must be, and where it is published."""
+    """One run: the recipe with its parameters' values, what it learns from, and where its results go."""
 
-    model_name: str
-    model_key: str
-    model_store: Path
-    dataset: str
-    data_dir: Path
-    parameters: Parameters
-    min_accuracy: float
-    termination_log: Path
+    recipe: Recipe
+    module: str
+    data_dir: Path | None
+    data_sha256: str
+    model_dir: Path
+    result_file: Path
+    checkpoint_dir: Path | None
+    checkpoint_steps: int
+    log_dir: Path | None
 
 
 class _Kind(click.ParamType[Any]):
@@ -55,10 +47,12 @@ class _Kind(click.ParamType[Any]):
         self._convert = convert
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
         try:
-            return self._convert(str(value))
+            return self._convert(value)
         except ValueError as error:
-            self.fail(f"expected {error}, got {str(value)[:80]!r}", param, ctx)
+            self.fail(f"expected {error}, got {shown(value)}", param, ctx)
 
 
 class _Option(click.Option):
@@ -69,118 +63,131 @@ class _Option(click.Option):
         return os.environ.get(str(self.envvar))
 
 
-def _whole(low: int, high: int) -> click.ParamType[Any]:
-    def convert(text: str) -> int:
-        if re.fullmatch("[+-]?[0-9]{1,20}", text.strip()) and low <= int(text) <= high:
-            return int(text)
-        raise ValueError(f"a whole number from {low} to {high}")
-
-    return _Kind("number", convert)
-
-
-def _number(low: float, high: float, *, above: bool = False, below: bool = False) -> click.ParamType[Any]:
-    """Accept `low` to `high`, without `low` when `above` it, without `high` when `below` it."""
-
-    def convert(text: str) -> float:
-        wanted = f"a number {'above' if above else 'from'} {low:g} {'and below' if below else 'to'} {high:g}"
-        try:
-            value = float(text)
-        except ValueError as error:
-            raise ValueError(wanted) from error
-        # Written so that NaN fails.
-        if (low < value if above else low <= value) and (value < high if below else value <= high):
-            return value
-        raise ValueError(wanted)
-
-    return _Kind("number", convert)
-
-
-def _matching(pattern: re.Pattern[str], wanted: str) -> click.ParamType[Any]:
-    def convert(text: str) -> str:
-        if pattern.fullmatch(text):
-            return text
-        raise ValueError(wanted)
-
-    return _Kind("text", convert)
-
-
-def _one_of(names: Sequence[str]) -> click.ParamType[Any]:
-    def convert(text: str) -> str:
-        if text in names:
-            return text
-        raise ValueError(" or ".join(names))
-
-    return _Kind("name", convert)
-
-
 def _path(text: str) -> Path:
     if not text or "\0" in text:
         raise ValueError("a path")
     return Path(text)
 
 
-def _flag(name: str, default: str, kind: click.ParamType[Any], summary: str) -> Callable[[Any], Any]:
-    return click.option(
-        name,
-        cls=_Option,
+def _path_or_none(text: str) -> Path | None:
+    return _path(text) if text else None
+
+
+def _steps(text: str) -> int:
+    if not text.strip().isdecimal() or len(text) > 12:  # noqa: PLR2004 - more steps than anybody trains
+        raise ValueError("a whole number, 0 or more")
+    return int(text)
+
+
+def _text(text: str) -> str:
+    return text
+
+
+PATH = _Kind("path", _path)
+PATH_OR_NONE = _Kind("path", _path_or_none)
+TEXT = _Kind("text", _text)
+# Name, default, type, variable where it is not the flag's own name, help.
+_OWN: tuple[tuple[str, str, click.ParamType[Any], str], ...] = (
+    ("--module", DEFAULT_MODULE, TEXT, "recipe: a built-in one, or a module that holds one"),
+    ("--code-dir", "", PATH_OR_NONE, "folder of the user's own modules"),
+    ("--training-config", "", PATH_OR_NONE, 'JSON file whose "parameters" are used where no flag or variable is'),
+    ("--data-dir", "", PATH_OR_NONE, "folder the recipe's data is in"),
+    ("--data-sha256", "", TEXT, "digest of that data, where it is known"),
+    ("--model-dir", "output/model", PATH, "folder the SavedModel is written to"),
+    ("--result-file", "output/result.json", PATH, "file the metrics, the description and the example are written to"),
+    ("--checkpoint-dir", "", PATH_OR_NONE, "folder of checkpoints; a run that finds some goes on from the last"),
+    ("--checkpoint-steps", "0", _Kind("number", _steps), "steps between checkpoints; 0 is one after each epoch"),
+    ("--log-dir", "", PATH_OR_NONE, "folder of logs for TensorBoard"),
+)
+
+
+def parse(arguments: Sequence[str]) -> Config:
+    """Return the configuration: a flag wins over its environment variable, that over --training-config, over defaults.
+
+    Exit with 0 after printing --help; raise InputError that names flag or parameter, what was expected and what is
+    there.
+    """
+    first = _run(_first_look(), arguments)
+    module, code = first["module"], first["code_dir"]
+    recipe = loading.load(module, code)
+    parameters = declared(recipe)
+    given = _from_file(first["training_config"], parameters)
+    values = _run(_command(recipe, parameters), arguments, given)
+    chosen = {name: values.pop(name) for name in parameters}
+    for name in ("code_dir", "training_config"):
+        values.pop(name)
+    return Config(recipe=recipe(**chosen), **values)
+
+
+def _first_look() -> click.Command:
+    """Return a command that only finds out which recipe is meant."""
+    options = [_option(*one) for one in _OWN if one[0] in {"--module", "--code-dir", "--training-config"}]
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": True}
+    return click.Command(
+        "trainer", params=options, add_help_option=False, context_settings=settings, callback=lambda **values: values
+    )
+
+
+def _command(recipe: type[Recipe], parameters: Mapping[str, Parameter]) -> click.Command:
+    about = (recipe.__doc__ or recipe.__name__).strip().splitlines()[0]
+    others = ", ".join(loading.built_in())
+    own = [
+        _Option(
+            [one.flag],
+            default=one.default,
+            type=_Kind(one.type, one.from_text),
+            help=f"{one.help or one.name} [{one.expected}]",
+            show_default=True,
+            envvar=one.variable,
+            show_envvar=True,
+        )
+        for one in parameters.values()
+    ]
+    return click.Command(
+        "trainer",
+        params=[*own, *(_option(*one) for one in _OWN)],
+        help=f"{about}\n\nTrain by a recipe, evaluate, and export for the publisher. Built-in recipes: {others}; another "
+        "one is named with --module.",
+        callback=lambda **values: values,
+    )
+
+
+def _option(name: str, default: str, kind: click.ParamType[Any], summary: str) -> click.Option:
+    return _Option(
+        [name],
         default=default,
         type=kind,
         help=summary,
-        show_default=True,
+        show_default=bool(default),
         envvar=name.removeprefix("--").replace("-", "_").upper(),
         show_envvar=True,
     )
 
 
-PATH = _Kind("path", _path)
-NAMES = _matching(NAME, "letters, digits, '_', '-' or '.', at most 128, the first a letter or digit")
-_termination_log = _flag(
-    "--termination-log", TERMINATION_LOG, PATH, "file Kubernetes reads the reason of a failure from"
-)
-
-
-@click.command(help="Train one model, evaluate it, hold it to a minimum accuracy and publish it.")
-@_flag("--model-name", "mnist", NAMES, "name of the model")
-@_flag("--model-key", "00000000", _matching(KEY, "8 to 64 hexadecimal digits"), "digest of the training inputs")
-@_flag("--model-store", "/model-store", PATH, "directory the model is published in")
-@_flag("--dataset", "mnist", _one_of(sorted(DATASETS)), "data set to train on")
-@_flag("--data-dir", "/data", PATH, "directory with a folder of IDX files for each data set")
-@_flag("--epochs", "5", _whole(1, 10_000), "passes over the training images")
-@_flag("--batch-size", "32", _whole(1, 60_000), "images in a step")
-@_flag("--hidden-units", "512", _whole(1, 65_536), "units of the hidden layer")
-@_flag("--dropout", "0.2", _number(0, 1, below=True), "share of hidden units left out in training")
-@_flag("--learning-rate", "0.001", _number(0, 10, above=True), "step size of the Adam optimizer")
-@_flag("--seed", "42", _whole(0, 2**31 - 1), "seed of every random choice")
-@_flag("--min-accuracy", "0", _number(0, 1), "test accuracy below which nothing is published")
-@_termination_log
-def _command(**values: Any) -> Config:
-    shaping = {name: values.pop(name) for name in Parameters.__dataclass_fields__}
-    return Config(parameters=Parameters(**shaping), **values)
-
-
-@click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True}, add_help_option=False)
-@_termination_log
-def _termination_log_command(termination_log: Path) -> Path:
-    return termination_log
-
-
-def parse(arguments: Sequence[str]) -> Config:
-    """Return the configuration of flags and environment, where a flag wins.
-
-    Exit with 0 after printing --help; raise InputError that names the flag, what was expected and what was given.
-    """
+def _run(command: click.Command, arguments: Sequence[str], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    names = [option.name for option in command.params if option.name]
     try:
-        result = _command.main(list(arguments), prog_name="trainer", standalone_mode=False)
+        result = command.main(
+            list(arguments), prog_name="trainer", standalone_mode=False, default_map=dict(given or {})
+        )
+    except click.NoSuchOption as error:
+        raise InputError(unknown(error.option_name, names)) from None
     except click.ClickException as error:
         raise InputError(error.format_message()) from None
-    if not isinstance(result, Config):
+    if not isinstance(result, dict):
         raise SystemExit(result)
     return result
 
 
-def termination_log(arguments: Sequence[str]) -> Path:
-    """Return where the reason of a failure goes, whatever else is wrong with the arguments."""
+def _from_file(path: Path | None, parameters: Mapping[str, Parameter]) -> dict[str, Any]:
+    if path is None:
+        return {}
     try:
-        return Path(_termination_log_command.main(list(arguments), prog_name="trainer", standalone_mode=False))
-    except click.ClickException:
-        return Path(TERMINATION_LOG)
+        with path.open("rb") as file:
+            content = json.loads(file.read(MAXIMUM_CONFIG_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"--training-config {path} cannot be read: {error}") from error
+    given = content.get("parameters", {}) if isinstance(content, dict) else None
+    if not isinstance(given, dict):
+        raise InputError(f'--training-config {path}: expected an object with "parameters", an object')
+    return resolve(parameters, given)

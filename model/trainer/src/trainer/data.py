@@ -1,88 +1,84 @@
-"""Images and labels, read from checked IDX files."""
+"""What a recipe learns from."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trainer.errors import InputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    import tensorflow as tf
     from numpy.typing import NDArray
 
-    from trainer.datasets import Dataset
-
-# The IDX format of the MNIST page: two zero bytes, 0x08 for unsigned bytes, the number of axes, their sizes as
-# big-endian 32-bit numbers, the values.
-IDX_UNSIGNED_BYTE = 0x08
-IDX_AXIS_BYTES = 4
-IMAGE_AXES = 3
-LABEL_AXES = 1
-
-
-@dataclass(frozen=True)
-class Examples:
-    """`images` (example, row, column) uint8 0..255 and `labels` (example,) uint8, the index of the class."""
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
+# Arrays whose first axis is the example: one, or several by the names of the model's inputs.
+Features: TypeAlias = "NDArray[Any] | dict[str, NDArray[Any]]"
+# (features, labels) as arrays, or batches of such pairs.
+Examples: TypeAlias = "tuple[Features, NDArray[Any]] | tf.data.Dataset"
 
 
 @dataclass(frozen=True)
 class Data:
-    """Examples to train on and to test with; `sha256` is the digest over the digests of the raw files."""
+    """Examples to train on and to evaluate with.
+
+    Each is either a pair of arrays (features, labels) whose first axis is the example, held in memory, drawn in a new
+    order each epoch, the same for equal seeds; or a `tf.data.Dataset` of batches of such pairs, read again each epoch
+    as it comes and never held, so that it may be larger than memory. Features are an array, or arrays by the names of
+    the model's inputs.
+
+    `name` and `sha256` say what was learned from; figures are compared between models of equal digests only.
+    """
 
     train: Examples
     test: Examples
-    sha256: str
+    name: str = ""
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise InputError for pairs whose arrays do not have the same number of examples."""
+        for part, examples in (("train", self.train), ("test", self.test)):
+            if isinstance(examples, tuple):
+                _check(part, examples)
+
+    @classmethod
+    def split(
+        cls, features: Features, labels: NDArray[Any], *, test: float = 0.2, seed: int = 0, name: str = "", sha256: str = ""
+    ) -> Data:
+        """Return arrays split by chance, the same way for equal seeds: a share `test` of them to evaluate with."""
+        import numpy as np  # noqa: PLC0415 - declarations are read without it
+
+        count = len(labels)
+        tested = round(count * test)
+        if not 0 < tested < count:
+            raise InputError(f"{count} examples cannot be split: a share of {test} to evaluate with are {tested}")
+        order = np.random.default_rng(seed).permutation(count)
+        return cls(
+            train=(_taken(features, order[tested:]), labels[order[tested:]]),
+            test=(_taken(features, order[:tested]), labels[order[:tested]]),
+            name=name,
+            sha256=sha256,
+        )
 
 
-def load(dataset: Dataset, folder: Path) -> Data:
-    """Read and check a data set's four files; raise InputError that names a missing or damaged one."""
-    raw = {name: _read(folder / name, digest) for name, digest in dataset.sha256.items()}
-    combined = "".join(f"{name} {digest}\n" for name, digest in sorted(dataset.sha256.items()))
-    classes = len(dataset.labels)
-    return Data(
-        train=_examples(raw, "train", classes),
-        test=_examples(raw, "t10k", classes),
-        sha256=hashlib.sha256(combined.encode()).hexdigest(),
-    )
+def count(examples: Examples) -> int | None:
+    """Return the number of examples in memory, or of batches that are streamed; None where nobody knows it."""
+    if isinstance(examples, tuple):
+        return len(examples[1])
+    cardinality = int(examples.cardinality())
+    return cardinality if cardinality >= 0 else None
 
 
-def parse_idx(content: bytes, axes: int, name: str) -> NDArray[np.uint8]:
-    """Return the array in an IDX file of unsigned bytes; raise InputError unless it has `axes` axes and is whole."""
-    header_bytes = IDX_AXIS_BYTES * (1 + axes)
-    if content[:IDX_AXIS_BYTES] != bytes([0, 0, IDX_UNSIGNED_BYTE, axes]) or len(content) < header_bytes:
-        raise InputError(f"{name} is damaged: expected an IDX file of unsigned bytes with {axes} axes")
-    shape = tuple(int(size) for size in np.frombuffer(content, ">u4", count=axes, offset=IDX_AXIS_BYTES))
-    values = np.frombuffer(content, np.uint8, offset=header_bytes)
-    expected = int(np.prod(shape, dtype=object))
-    if values.size != expected:
-        raise InputError(f"{name} is damaged: expected {expected} values of shape {shape}, found {values.size}")
-    return values.reshape(shape)
+def _check(part: str, examples: tuple[Features, NDArray[Any]]) -> None:
+    features, labels = examples
+    named = features if isinstance(features, dict) else {"the features": features}
+    for name, values in named.items():
+        if len(values) != len(labels):
+            raise InputError(f"the {part} data does not fit: {name} has {len(values)} examples, {len(labels)} labels")
+    if not len(labels):
+        raise InputError(f"the {part} data has no examples")
 
 
-def _examples(raw: dict[str, bytes], part: str, classes: int) -> Examples:
-    images = parse_idx(raw[f"{part}-images-idx3-ubyte"], IMAGE_AXES, f"{part}-images-idx3-ubyte")
-    labels = parse_idx(raw[f"{part}-labels-idx1-ubyte"], LABEL_AXES, f"{part}-labels-idx1-ubyte")
-    if len(images) != len(labels):
-        raise InputError(f"the {part} files do not fit: {len(images)} images, {len(labels)} labels")
-    if labels.size and int(labels.max()) >= classes:
-        raise InputError(f"the {part} labels are damaged: expected 0 to {classes - 1}, found {labels.max()}")
-    return Examples(images, labels)
-
-
-def _read(path: Path, digest: str) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"data file {path} cannot be read: {error.strerror}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != digest:
-        raise InputError(f"data file {path} is damaged: expected SHA-256 {digest}, found {found}")
-    return content
+def _taken(features: Features, chosen: NDArray[Any]) -> Features:
+    if isinstance(features, dict):
+        return {name: values[chosen] for name, values in features.items()}
+    return features[chosen]

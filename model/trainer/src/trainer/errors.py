@@ -12,10 +12,10 @@ class TrainerError(Exception):
 
 
 class InputError(TrainerError):
-    """Bad flags, or data that is missing or damaged."""
+    """Bad flags or parameters, a recipe that is none, or data that is missing or damaged: trying again does not help."""
 
 
-class GateError(TrainerError):
-    """A model that is not good enough to be published, or that cannot be served."""
+class StorageError(TrainerError):
+    """A folder that cannot be read or written now, or that another run holds: trying again may help."""
 
-    exit_code: ClassVar[int] = 3
+    exit_code: ClassVar[int] = 4

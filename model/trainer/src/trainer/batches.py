@@ -1,0 +1,64 @@
+"""Arrays as batches, in an order that depends on the seed and the epoch and on nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+if TYPE_CHECKING:
+    from trainer.data import Features
+
+EVALUATION_BATCH_SIZE = 1000
+
+
+class Batches:
+    """Batches of examples in memory; `epoch` says whose order comes next."""
+
+    def __init__(self, features: Features, labels: Any, *, batch_size: int, seed: int) -> None:
+        """Hold the arrays once, as tensors."""
+        self._examples = tf.nest.map_structure(tf.constant, (features, labels))
+        self._count = len(labels)
+        self._batch_size = min(batch_size, self._count)
+        self._seed = seed
+        self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    def dataset(self) -> tf.data.Dataset:
+        """Return batches of (features, labels): each example once, in the epoch's order; the last holds what is left."""
+        whole, rest = divmod(self._count, self._batch_size)
+        cut = whole * self._batch_size
+
+        def order(_: tf.Tensor) -> tf.data.Dataset:
+            # A whole epoch's order is drawn at once, and a batch gathered in one step: each example is moved once, and
+            # nothing is done for each by itself.
+            seed = tf.stack([tf.constant(self._seed, tf.int64), self.epoch])
+            drawn = tf.random.experimental.stateless_shuffle(tf.range(self._count), seed=seed)
+            batches = tf.data.Dataset.from_tensor_slices(tf.reshape(drawn[:cut], (whole, self._batch_size)))
+            return batches.concatenate(tf.data.Dataset.from_tensors(drawn[cut:])) if rest else batches
+
+        return (
+            tf.data.Dataset.range(1)
+            .flat_map(order)
+            .map(lambda chosen: tf.nest.map_structure(lambda one: _for_keras(tf.gather(one, chosen)), self._examples))
+            .apply(tf.data.experimental.assert_cardinality(whole + bool(rest)))
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+
+def in_order(features: Features, labels: Any) -> tf.data.Dataset:
+    """Return batches of arrays in the order they have, for evaluation."""
+    examples = tf.data.Dataset.from_tensor_slices((features, labels)).batch(EVALUATION_BATCH_SIZE)
+    return examples.map(lambda *pair: tf.nest.map_structure(_for_keras, pair))
+
+
+def _for_keras(values: tf.Tensor) -> tf.Tensor:
+    # Bytes, such as pixels, are numbers to a network; other types are as the model's inputs have them.
+    return tf.cast(values, tf.float32) if values.dtype == tf.uint8 else values
+
+
+def take(features: Features, count: int) -> Features:
+    """Return the first examples."""
+    if isinstance(features, dict):
+        return {name: np.asarray(values[:count]) for name, values in features.items()}
+    return np.asarray(features[:count])
