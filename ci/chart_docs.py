@@ -1,4 +1,7 @@
-"""The chart's generated files: values.schema.json and the reference in its README, from values.schema.yaml."""
+"""The chart's generated files, from values.schema.yaml and from what the built-in recipes declare.
+
+values.schema.json, files/recipes.json, and the reference in the chart's README.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import yaml
 
 from ci.paths import CHART, ROOT
 from ci.steps import StepError
+from trainer import declarations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,6 +25,7 @@ SCHEMA_SOURCE = CHART / "values.schema.yaml"
 SCHEMA_TARGET = CHART / "values.schema.json"
 VALUES = CHART / "values.yaml"
 README = CHART / "README.md"
+RECIPES = CHART / "files" / "recipes.json"
 BEGIN = "<!-- values reference: generated from values.schema.yaml by `ci/nox -s docs` -->"
 END = "<!-- end of the values reference -->"
 # Facts of a schema that the reference shows beside the type, with the words for them.
@@ -32,6 +37,10 @@ BOUNDS = {
 }
 # A decimal may also come as text, which is what `--set` makes of it.
 DECIMAL = ["number", "string"]
+DECIMAL_PATTERN = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?$"
+# What recipes declare that JSON schema has by the same name.
+SCHEMA_FACTS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum")
+LIST = "array of "
 
 Schema = dict[str, Any]
 
@@ -99,8 +108,74 @@ def walk(schema: Schema, defaults: object, root: Schema, prefix: str = "") -> It
 
 
 def schema_json() -> str:
-    """Return the content of values.schema.json."""
-    return json.dumps(load_schema(), indent=2, ensure_ascii=False) + "\n"
+    """Return the content of values.schema.json: with the parameters of the recipe that is named, where it is built in."""
+    schema = load_schema()
+    schema["properties"]["training"]["allOf"] = [
+        {
+            "if": {
+                "properties": {"module": {"const": name}, "command": {"type": ["array", "null"], "maxItems": 0}},
+            },
+            "then": {"properties": {"params": params_schema(recipe["parameters"])}},
+        }
+        for name, recipe in declarations.built_in().items()
+    ]
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def params_schema(parameters: dict[str, Schema]) -> Schema:
+    """Return what training.params may be for a recipe: its parameters, in camelCase or in snake_case."""
+    properties = {}
+    for name, declared in parameters.items():
+        found = param_schema(declared)
+        properties[camel_case(name)] = found
+        properties[name] = found
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def param_schema(declared: Schema) -> Schema:
+    """Return the schema of one parameter; null leaves it to the recipe's default."""
+    facts = {name: declared[name] for name in SCHEMA_FACTS if name in declared}
+    kind = str(declared["type"])
+    if kind.startswith(LIST):
+        return {"type": ["array", "null"], "items": {"type": kind.removeprefix(LIST), **facts}}
+    if kind in {"number", "integer"}:
+        # Bounds of text are held by templates/validation/_training.tpl.
+        return {"type": [kind, "string", "null"], "pattern": DECIMAL_PATTERN, **facts}
+    return {"type": [kind, "null"], **facts}
+
+
+def camel_case(name: str) -> str:
+    """Return a Python name as values have it.
+
+    >>> camel_case("hidden_units")
+    'hiddenUnits'
+    """
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def recipes_json() -> str:
+    """Return the content of files/recipes.json."""
+    return json.dumps(declarations.built_in(), indent=2, ensure_ascii=False) + "\n"
+
+
+def recipe_table() -> str:
+    """Return the parameters of the built-in recipes as tables, those that have the same ones together."""
+    alike: dict[str, list[str]] = {}
+    for name, recipe in declarations.built_in().items():
+        rows = [_param_row(key, declared) for key, declared in recipe["parameters"].items()]
+        gates = " and ".join(f"`{json.dumps(gate)}`" for gate in recipe["gates"]) or "none"
+        table = ["| Parameter | Type | Default | What it does |", "|---|---|---|---|", *rows]
+        alike.setdefault("\n".join([*table, "", f"Gates, unless `training.gates` says otherwise: {gates}.", ""]), []).append(name)
+    return "\n".join(
+        f"#### `training.params` of the recipe{'s' * (len(names) > 1)} {' and '.join(names)}\n\n{text}"
+        for text, names in alike.items()
+    )
+
+
+def _param_row(name: str, declared: Schema) -> str:
+    value = Value(camel_case(name), {**declared, "description": f"{declared['help'][0].upper()}{declared['help'][1:]}."}, declared["default"])
+    return _row(value)
 
 
 def reference() -> str:
@@ -111,6 +186,9 @@ def reference() -> str:
         _section(f"`{name}`", key["description"], walk(key, values[name], schema, f"{name}."))
         for name, key in keys.items()
         if is_group(key)
+    ]
+    sections = [
+        section + "\n" + recipe_table() if section.startswith("### `training`") else section for section in sections
     ]
     rest = {"properties": {name: key for name, key in keys.items() if not is_group(key)}}
     others = _section("Everything else", "Names, labels and credentials.", walk(rest, values, schema))
@@ -128,7 +206,7 @@ def readme() -> str:
 
 def generated() -> dict[Path, str]:
     """Return what every generated file must contain."""
-    return {SCHEMA_TARGET: schema_json(), README: readme()}
+    return {SCHEMA_TARGET: schema_json(), RECIPES: recipes_json(), README: readme()}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -25,8 +25,8 @@ Takes dict "root", "component" and "modelKey" ("" leaves that label out).
 {{- define "tensorflow-model.podLabels" -}}
 {{- include "tensorflow-model.inputs" (dict "template" "podLabels" "needs" (list "root" "component" "modelKey") "given" .) -}}
 {{- $labels := include "tensorflow-model.selectorLabels" . | fromYaml }}
-{{- if include "tensorflow-model.modelStore.isMounted" (pick . "root" "component") }}
-  {{- $_ := set $labels "tensorflow-model/model-store" (include "tensorflow-model.modelStore.label" .root) }}
+{{- range $name, $claim := include "tensorflow-model.nodeLabels" (pick . "root" "component") | fromJson }}
+  {{- $_ := set $labels $name $claim }}
 {{- end }}
 {{- with .modelKey }}
   {{- $_ := set $labels "tensorflow-model/model-key" . }}

@@ -1,16 +1,24 @@
 {{/*
-Key of the model this release trains: a digest of the training inputs and of nothing else, 12 hexadecimal digits. It is
-the model's folder in the store; equal inputs are trained once. Takes the root context.
+Key of the model this release trains: a digest of what shapes it and of nothing else, 12 hexadecimal digits. It is the
+model's folder in the store; equal inputs are trained once. The image counts as far as values name it, by its digest
+alone where there is one: a newer chart, a mirror or a rebuilt default image is no other model. Takes the root context.
 */}}
 {{- define "tensorflow-model.model.key" -}}
 {{- $training := .Values.training }}
-{{- $params := dict }}
-{{- range $name, $value := $training.params }}
-  {{- $_ := set $params $name ($value | toString | float64) }}
+{{- $image := ternary $training.image.digest (printf "%s:%s" $training.image.repository $training.image.tag) (ne $training.image.digest "") }}
+{{- $code := dict }}
+{{- range $name, $text := $training.code }}
+  {{- $_ := set $code $name (sha256sum $text) }}
 {{- end }}
-{{- $image := default (include "tensorflow-model.image" (dict "root" . "component" "training")) $training.image.digest }}
-{{- /* The network of model/trainer/src/trainer/network.py; another one gets another word here. */}}
-{{- $inputs := dict "dataset" $training.dataset "image" $image "network" "dense" "params" $params }}
+{{- $inputs := dict
+  "module" (ternary "" $training.module (not (empty $training.command)))
+  "command" (default list $training.command)
+  "code" $code
+  "params" (include "tensorflow-model.training.params" . | fromJson)
+  "data" (include "tensorflow-model.training.data" . | fromJson)
+  "revision" (toString $training.revision)
+  "image" $image
+}}
 {{- $inputs | toJson | sha256sum | trunc 12 }}
 {{- end }}
 
@@ -29,6 +37,17 @@ number that is unique among all keys, is pinned. Takes the root context.
 {{- with .Values.model.version }}
 {{- include "tensorflow-model.versionNumber" . }}
 {{- end }}
+{{- end }}
+
+{{/* Versions that are served whatever else is published, with commas between, or "". Takes the root context. */}}
+{{- define "tensorflow-model.model.pinned" -}}
+{{- $versions := list }}
+{{- range concat (list (include "tensorflow-model.model.version" .)) (default list .Values.server.config.versions) (values (default dict .Values.server.config.versionLabels)) }}
+  {{- if ne (toString .) "" }}
+    {{- $versions = append $versions (include "tensorflow-model.versionNumber" .) }}
+  {{- end }}
+{{- end }}
+{{- $versions | uniq | sortAlpha | join "," }}
 {{- end }}
 
 {{/*
@@ -51,12 +70,13 @@ pullPolicy, each "" where it is not given. Takes the root context.
 {{- end }}
 
 {{/*
-"true" where nothing says which version is served, so that the pods follow the model store, else "". Takes the root
-context.
+"true" where versions come that no value names, so that the pods follow the model store, else "": nothing is trained and
+nothing is pinned, or a schedule trains. Takes the root context.
 */}}
 {{- define "tensorflow-model.model.isFollowed" -}}
-{{- $isFixed := or .Values.training.enabled (include "tensorflow-model.model.version" .) .Values.server.config.versions }}
-{{- if and .Values.loader.follow (not $isFixed) (include "tensorflow-model.modelStore.isUsed" .) -}}
+{{- $isPinned := or (include "tensorflow-model.model.version" .) .Values.server.config.versions }}
+{{- $isGrowing := or (not .Values.training.enabled) (default dict .Values.training.schedule).cron }}
+{{- if and $isGrowing (not $isPinned) .Values.loader.follow (include "tensorflow-model.modelStore.isUsed" .) -}}
 true
 {{- end }}
 {{- end }}

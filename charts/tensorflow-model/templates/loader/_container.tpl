@@ -137,6 +137,10 @@ waits until a model is there, or "follower", which stays beside the server and h
 {{- include "tensorflow-model.loader.model" . }}
 - name: FOLLOW
   value: "true"
+{{- with include "tensorflow-model.model.servedKey" . }}
+- name: MODEL_KEY
+  value: {{ . | quote }}
+{{- end }}
 # A version the server cannot load is taken back, and the one before it goes on serving.
 - name: SERVER_REST
   value: http://127.0.0.1:8501

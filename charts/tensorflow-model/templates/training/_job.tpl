@@ -1,12 +1,15 @@
 {{/* What the Job makes of a failed pod. Takes nothing. */}}
 {{- define "tensorflow-model.training.podFailurePolicy" -}}
 rules:
-  # The trainer's exit codes 2 (bad input) and 3 (below minAccuracy) do not go away by trying again.
+  # Bad input (2) and a model that is not good enough (3) do not go away by trying again. A fault of the store (4) may,
+  # and so may whatever else ends the user's code.
+  {{- range $name, $codes := dict "check" (list 2) "training" (list 2) "publisher" (list 2 3) }}
   - action: FailJob
     onExitCodes:
-      containerName: training
+      containerName: {{ $name }}
       operator: In
-      values: [2, 3]
+      values: {{ toJson $codes }}
+  {{- end }}
   # A drained node is nobody's failure.
   - action: Ignore
     onPodConditions:
@@ -15,13 +18,25 @@ rules:
 {{- end }}
 
 {{/*
-Name of the training Job. It ends in a digest of what cannot change in a Job, its pod template and failure policy: any
-change makes a new Job, and an unchanged Job is left alone. The digest is of the content, not of the text, so that a
-tidier template is not a change. Takes the root context.
+Spec of a training Job without `suspend`, which is the one field of it that may change. Takes dict "root" and
+"isScheduled".
+*/}}
+{{- define "tensorflow-model.training.jobSpec" -}}
+{{- $training := .root.Values.training -}}
+activeDeadlineSeconds: {{ $training.activeDeadlineSeconds | int64 }}
+backoffLimit: {{ $training.backoffLimit | int }}
+podFailurePolicy:
+  {{- include "tensorflow-model.training.podFailurePolicy" . | nindent 2 }}
+template:
+  {{- include "tensorflow-model.training.pod" . | nindent 2 }}
+{{- end }}
+
+{{/*
+Name of the training Job. It ends in a digest of its spec: any change, a raised deadline as well, makes a new Job, and an
+unchanged Job is left alone. The digest is of the content, not of the text, so that a tidier template is not a change.
+Takes the root context.
 */}}
 {{- define "tensorflow-model.training.jobName" -}}
-{{- $template := include "tensorflow-model.training.pod" . | fromYaml }}
-{{- $policy := include "tensorflow-model.training.podFailurePolicy" . | fromYaml }}
-{{- $digest := dict "template" $template "podFailurePolicy" $policy | toJson | sha256sum | trunc 8 }}
-{{- printf "%s-training-%s" (include "tensorflow-model.fullname" .) $digest }}
+{{- $spec := include "tensorflow-model.training.jobSpec" (dict "root" . "isScheduled" false) | fromYaml }}
+{{- printf "%s-training-%s" (include "tensorflow-model.fullname" .) ($spec | toJson | sha256sum | trunc 8) }}
 {{- end }}

@@ -1,34 +1,17 @@
 {{/*
-Environment of the trainer: every flag of it that a value sets. Takes the root context.
+The pod template of training: check, the user's code, then the publisher with the release's server beside it. Versions of
+the chart stay out of it. Takes dict "root" and "isScheduled", whether a schedule starts it.
 */}}
-{{- define "tensorflow-model.training.env" -}}
-{{- $training := .Values.training -}}
-- name: MODEL_NAME
-  value: {{ .Values.model.name | quote }}
-- name: MODEL_KEY
-  value: {{ include "tensorflow-model.model.key" . | quote }}
-- name: MODEL_STORE
-  value: /model-store
-- name: DATASET
-  value: {{ $training.dataset.name | quote }}
-{{- range $name, $value := $training.params }}
-- name: {{ $name | snakecase | upper }}
-  value: {{ include "tensorflow-model.number" $value | quote }}
-{{- end }}
-- name: MIN_ACCURACY
-  value: {{ include "tensorflow-model.number" $training.minAccuracy | quote }}
-{{- end }}
-
-{{/* The pod template of the training Job. Versions of the chart stay out of it. Takes the root context. */}}
 {{- define "tensorflow-model.training.pod" -}}
-{{- $component := dict "root" . "component" "training" "modelKey" (include "tensorflow-model.model.key" .) }}
-{{- $training := .Values.training -}}
+{{- include "tensorflow-model.inputs" (dict "template" "training.pod" "needs" (list "root" "isScheduled") "given" .) -}}
+{{- $root := .root }}
+{{- $component := dict "root" $root "component" "training" "modelKey" (include "tensorflow-model.model.key" $root) }}
+{{- $training := $root.Values.training -}}
+{{- $annotations := merge (dict "kubectl.kubernetes.io/default-container" "training") $training.podAnnotations -}}
 metadata:
   labels:
     {{- include "tensorflow-model.podLabels" $component | nindent 4 }}
-  {{- with include "tensorflow-model.annotations" (dict "root" . "annotations" $training.podAnnotations) }}
-  {{- . | nindent 2 }}
-  {{- end }}
+  {{- include "tensorflow-model.annotations" (dict "root" $root "annotations" $annotations) | nindent 2 }}
 spec:
   {{- include "tensorflow-model.podHead" $component | nindent 2 }}
   {{- with include "tensorflow-model.scheduling" $component }}
@@ -36,39 +19,81 @@ spec:
   {{- end }}
   restartPolicy: Never
   terminationGracePeriodSeconds: {{ $training.terminationGracePeriodSeconds | int }}
+  initContainers:
+    {{- include "tensorflow-model.check.container" . | nindent 4 }}
+    {{- include "tensorflow-model.training.container" . | nindent 4 }}
+    {{- if $training.blessing.enabled }}
+    {{- include "tensorflow-model.blessing.container" $root | nindent 4 }}
+    {{- end }}
   containers:
-    - name: training
-      image: {{ include "tensorflow-model.image" $component | quote }}
-      imagePullPolicy: {{ $training.image.pullPolicy }}
-      {{- with $training.extraArgs }}
-      args:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      env:
-        {{- include "tensorflow-model.training.env" . | nindent 8 }}
-        {{- with $training.extraEnv }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
-      {{- with $training.extraEnvFrom }}
-      envFrom:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      {{- with $training.resources }}
-      resources:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      {{- with $training.securityContext }}
-      securityContext:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      volumeMounts:
-        - name: model-store
-          mountPath: /model-store
-        - name: tmp
-          mountPath: /tmp
-        {{- with $training.extraVolumeMounts }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
+    {{- include "tensorflow-model.publisher.container" . | nindent 4 }}
   volumes:
-    {{- include "tensorflow-model.volumes" $component | nindent 4 }}
+    {{- include "tensorflow-model.training.volumes" $root | nindent 4 }}
+{{- end }}
+
+{{/* Volumes of the training pod. Takes the root context. */}}
+{{- define "tensorflow-model.training.volumes" -}}
+{{- $training := .Values.training -}}
+{{- $data := include "tensorflow-model.training.data" . | fromJson -}}
+- name: workspace
+  {{- if $training.workspace.enabled }}
+  persistentVolumeClaim:
+    claimName: {{ include "tensorflow-model.workspace.claimName" . | quote }}
+  {{- else }}
+  emptyDir: {}
+  {{- end }}
+- name: check
+  emptyDir:
+    sizeLimit: 1Mi
+- name: files
+  configMap:
+    name: {{ include "tensorflow-model.training.filesName" . }}
+{{- with $training.code }}
+- name: code
+  configMap:
+    name: {{ include "tensorflow-model.training.filesName" $ }}
+    items:
+      {{- range $name, $_ := . }}
+      - key: {{ $name | quote }}
+        path: {{ $name | quote }}
+      {{- end }}
+{{- end }}
+{{- with $data.existingClaim }}
+- name: data
+  persistentVolumeClaim:
+    claimName: {{ . | quote }}
+    readOnly: true
+{{- end }}
+{{- if include "tensorflow-model.training.caBundle" . }}
+- name: ca-bundle
+  configMap:
+    name: {{ $training.data.caBundle.configMapName | quote }}
+    items:
+      - key: {{ $training.data.caBundle.key | default "ca.crt" | quote }}
+        path: ca.crt
+{{- end }}
+- name: output
+  emptyDir: {}
+- name: candidate
+  emptyDir: {}
+- name: own-tmp
+  emptyDir:
+    sizeLimit: 1Gi
+{{- if $training.blessing.enabled }}
+- name: server-tmp
+  emptyDir:
+    sizeLimit: 1Gi
+{{- with .Values.server.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+{{ include "tensorflow-model.volumes" (dict "root" . "component" "training") }}
+{{- end }}
+
+{{/* "true" where data is fetched under authorities of the user's own, else "". Takes the root context. */}}
+{{- define "tensorflow-model.training.caBundle" -}}
+{{- $data := include "tensorflow-model.training.data" . | fromJson }}
+{{- if and $data.uri (dig "caBundle" "configMapName" "" (default dict .Values.training.data)) -}}
+true
+{{- end }}
 {{- end }}
