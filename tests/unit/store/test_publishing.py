@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from model_store import StoreError, VerificationError, Wanted
+from model_store import Keep, StoreError, VerificationError, Wanted
 from model_store.publishing import DirectoryPublisher
 from tests.unit.store.conftest import KEY, publish, write_model
 
@@ -37,16 +37,17 @@ def commit(publisher: DirectoryPublisher, publication: Publication) -> int:
 
 
 def left(publisher: DirectoryPublisher) -> list[str]:
-    """Return what is in the key's directory besides versions and the lock that stays."""
-    names = (path.name for path in publisher.home.iterdir())
-    return sorted(name for name in names if not name.isdigit() and name != ".commit.lock")
+    """Return what is in the model's directory besides keys, reservations and the lock that stays."""
+    names = (path.name for path in publisher.model.iterdir() if path.name.startswith("."))
+    return sorted(name for name in names if name not in {".versions", ".versions.lock"})
 
 
 def test_failure_leaves_nothing_behind(publisher: DirectoryPublisher) -> None:
     with pytest.raises(RuntimeError), publisher.publication() as publication:
         write_model(publication.folder)
         raise RuntimeError
-    assert list(publisher.home.iterdir()) == []
+    assert left(publisher) == []
+    assert not publisher.home.exists()
     assert publisher.published_version() is None
 
 
@@ -93,14 +94,14 @@ def test_number_of_a_version_that_is_gone_is_not_used_again(store: DirectoryStor
 
 
 def test_number_is_above_every_folder_that_looks_like_a_version(publisher: DirectoryPublisher) -> None:
-    (publisher.home / "7").mkdir()
+    (publisher.home / "7").mkdir(parents=True)
     assert publisher.published_version() is None
     with publisher.publication() as publication:
         assert commit(publisher, publication) == 8
 
 
 def test_store_without_a_further_number_says_so(publisher: DirectoryPublisher) -> None:
-    (publisher.home / str(2**63 - 1)).mkdir()
+    (publisher.home / str(2**63 - 1)).mkdir(parents=True)
     with pytest.raises(StoreError, match="the last there is"), publisher.publication():
         pass
 
@@ -133,12 +134,13 @@ def test_lock_is_held_while_publishing(publisher: DirectoryPublisher) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_commit_lock_is_never_removed(publisher: DirectoryPublisher, store: DirectoryStore) -> None:
+def test_lock_of_the_model_is_never_removed(publisher: DirectoryPublisher, store: DirectoryStore) -> None:
     publish(store)
-    before = (publisher.home / ".commit.lock").stat().st_ino
+    before = (publisher.model / ".versions.lock").stat().st_ino
     publisher.remove_abandoned()
+    publisher.retain(Keep(versions=1, keys=1))
     publisher.prepare()
-    assert (publisher.home / ".commit.lock").stat().st_ino == before
+    assert (publisher.model / ".versions.lock").stat().st_ino == before
 
 
 def test_abandoned_is_removed_where_there_is_nothing(store: DirectoryStore) -> None:

@@ -23,7 +23,7 @@ FORMAT = 2
 FORMATS = (1, FORMAT)
 # The list of files of the largest models has some thousand entries.
 MAXIMUM_BYTES = 16 << 20
-_FIELDS = frozenset({"format", "model", "key", "version", "created", "packages", "files", "digest"})
+_FIELDS = frozenset({"format", "model", "key", "version", "created", "packages", "revision", "files", "digest"})
 _SHA256_CHARACTERS = 64
 
 
@@ -38,7 +38,10 @@ class File:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a publisher says of a version; `facts` are the fields of format 1 that describe the model."""
+    """What a publisher says of a version; `facts` are the fields of format 1 that describe the model.
+
+    `revision` names the run that published a further version of a key, "" for the key's first.
+    """
 
     model: str
     key: str
@@ -48,6 +51,7 @@ class Manifest:
     files: tuple[File, ...]
     facts: Mapping[str, Any] = field(default_factory=dict)
     format: int = FORMAT
+    revision: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -71,13 +75,23 @@ class Manifest:
             "version": self.version,
             "created": self.created,
             "packages": dict(self.packages),
+            # Left out where there is none, as from publishers that knew of none.
+            **({"revision": self.revision} if self.revision else {}),
             **self.facts,
             "files": [asdict(file) for file in self.files],
         }
 
     @classmethod
     def of_folder(
-        cls, folder: Path, *, model: str, key: str, version: int, created: str, packages: Mapping[str, str]
+        cls,
+        folder: Path,
+        *,
+        model: str,
+        key: str,
+        version: int,
+        created: str,
+        packages: Mapping[str, str],
+        revision: str = "",
     ) -> Manifest:
         """Return the manifest of the files in a folder; raise VerificationError for what is no file and no folder."""
         files = tuple(
@@ -85,7 +99,7 @@ class Manifest:
             for entry in tree.walk(folder)
             if entry.file is not None and entry.path != FILE_NAME
         )
-        return cls(model, key, version, created, MappingProxyType(dict(packages)), files)
+        return cls(model, key, version, created, MappingProxyType(dict(packages)), files, revision=revision)
 
     @classmethod
     def parse(cls, content: bytes, place: str = FILE_NAME) -> Manifest:
@@ -118,6 +132,7 @@ class _Reading:
             files=self._files(content.get("files")),
             facts=MappingProxyType({name: value for name, value in content.items() if name not in _FIELDS}),
             format=number,
+            revision=self._text("revision", content.get("revision", "")),
         )
         # Over what was read, not over what was understood.
         if content.get("digest") != _digest(content, number):

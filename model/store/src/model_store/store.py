@@ -86,11 +86,34 @@ class Publication:
     version: int
 
 
+@dataclass(frozen=True)
+class Keep:
+    """What stays when the rest goes: so many versions of the own key and so many keys of the model, None for all."""
+
+    versions: int | None = None
+    keys: int | None = None
+    pinned: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What went: older versions of the own key, damaged ones of it, and other keys with all that was in them."""
+
+    versions: tuple[int, ...] = ()
+    damaged: tuple[int, ...] = ()
+    keys: tuple[str, ...] = ()
+    # Where all of it was; the store's own business.
+    paths: tuple[Path, ...] = field(repr=False, compare=False, default=())
+
+
 class Publisher(Protocol):
     """Where one model's versions of one key are published; all of it raises StoreError when storage fails."""
 
-    def published_version(self) -> int | None:
-        """Return the newest version published under the key, if any."""
+    def published_version(self, revision: str = "") -> int | None:
+        """Return the newest whole version published under the key, or the one of a revision, if any."""
+
+    def has_any(self) -> bool:
+        """Tell whether any version of any key of the model is published."""
 
     def remove_abandoned(self) -> None:
         """Remove what publishers left behind that died; what a live one works on is left alone."""
@@ -101,8 +124,11 @@ class Publisher(Protocol):
     def publication(self) -> AbstractContextManager[Publication]:
         """Yield a directory and a version number nobody else has; what is not committed is removed."""
 
-    def commit(self, publication: Publication, *, created: str, packages: Mapping[str, str]) -> int:
+    def commit(self, publication: Publication, *, created: str, packages: Mapping[str, str], revision: str = "") -> int:
         """Write the manifest and make the version visible, all of it at once; return the version of the key.
 
-        The key's first version wins: where another publisher was faster, its version is returned.
+        The first one wins, of the key or of the revision: where another publisher was faster, its version is returned.
         """
+
+    def retain(self, keep: Keep) -> Removed:
+        """Remove what is not to be kept, each version at once for whoever reads; numbers are not used again."""
