@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from model_description.description import TASKS
-from model_loader import quantity
+from model_download import quantity
+from model_download.download import LOOPBACK
 from model_loader.errors import LoaderError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 INT64_MAXIMUM = 2**63 - 1
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _TRUE = frozenset({"true", "on", "yes", "y", "1"})
 _FALSE = frozenset({"false", "off", "no", "n", "0"})
 

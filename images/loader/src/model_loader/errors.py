@@ -19,11 +19,3 @@ class NotThereError(LoaderError):
 
 class RefusedError(LoaderError):
     """A version that is there and is not handed over, now or on another try, until it changes."""
-
-
-class ArchiveError(RefusedError):
-    """An archive that is not unpacked: the sentence names the member, or the limit."""
-
-
-class DownloadError(LoaderError):
-    """A download that another try cannot heal."""

@@ -18,8 +18,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from model_download.quantity import shown
 from model_loader.errors import LoaderError, RefusedError
-from model_loader.quantity import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

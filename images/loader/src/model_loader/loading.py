@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from model_download.quantity import shown
 from model_loader import admission, format_1
 from model_loader.errors import LoaderError, NotThereError, RefusedError
-from model_loader.quantity import shown
 from model_loader.telling import tell
 from model_store.errors import StoreError, TooLargeError, VerificationError
 

@@ -7,9 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_loader import archive, download, search
-from model_loader.errors import RefusedError
-from model_loader.quantity import shown
+from model_download import archive, download
+from model_download.errors import FetchError, UnreachableError
+from model_download.errors import RefusedError as NotMeantError
+from model_download.keys import Keys
+from model_download.quantity import shown
+from model_loader import search
+from model_loader.errors import LoaderError, NotThereError, RefusedError
 from model_loader.telling import tell
 from model_store.errors import StoreError
 from model_store.store import Fetched
@@ -19,6 +23,15 @@ if TYPE_CHECKING:
 
     from model_loader.loading import Loading
     from model_store.store import Found, Store, Wanted
+
+KEYS = Keys(
+    what="archive",
+    uri="model.source.uri",
+    sha256="model.source.sha256",
+    size_limit="loader.sizeLimit",
+    timeout="loader.timeoutSeconds",
+    ca_bundle="--ca-bundle",
+)
 
 
 def load(loading: Loading, wanted: Sequence[Wanted]) -> None:
@@ -54,6 +67,8 @@ def _unpacked(loading: Loading) -> Iterator[tuple[Path, str]]:
     source = download.Source(
         config.source_uri,
         config.source_sha256,
+        KEYS,
+        tell,
         ca_bundle=config.ca_bundle,
         limit_bytes=target.left_bytes(),
         timeout_seconds=config.timeout_seconds,
@@ -63,17 +78,30 @@ def _unpacked(loading: Loading) -> Iterator[tuple[Path, str]]:
     try:
         loading.tell_waiting(f"downloading {source.shown}")
         start = loading.clock()
-        with target.writing():
+        with target.writing(), _told():
             download.download(source, packed)
             size_bytes = packed.stat().st_size
             tell(f"{source.shown} is here: {shown(size_bytes)} in {loading.clock() - start:.2f} s, of its SHA-256")
-            unpacked_bytes = archive.unpack(packed, folder, limit_bytes=target.left_bytes())
+            unpacked_bytes = archive.unpack(packed, folder, archive.Limits(KEYS.size_limit, target.left_bytes()))
         target.discard(packed)
         tell(f"{source.shown} is unpacked: {shown(unpacked_bytes)}")
         yield folder, source.shown
     finally:
         target.discard(packed)
         target.discard(folder)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Have what is wrong with a download be what is wrong with the loader's run."""
+    try:
+        yield
+    except UnreachableError as error:
+        raise NotThereError(str(error)) from error
+    except NotMeantError as error:
+        raise RefusedError(str(error)) from error
+    except FetchError as error:
+        raise LoaderError(str(error)) from error
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Archives of a model, unpacked: nothing lands outside, nothing grows past its limit, nothing but files and folders.
+"""Archives, unpacked: nothing lands outside, nothing grows past its limit, nothing but files and folders.
 
 The members are written by us, byte by byte, and not by the libraries' own extraction: what a member says of owners,
 modes, links and devices has no effect, and sizes are counted, not believed.
@@ -12,11 +12,12 @@ import stat
 import tarfile
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING
 
-from model_loader.errors import ArchiveError
-from model_loader.quantity import shown
+from model_download.errors import ArchiveError
+from model_download.quantity import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ MAXIMUM_PATH_BYTES = 2048
 CHUNK_BYTES = 1 << 20
 # The libraries read a tar's extended header, and a zip's directory, in one piece, as long as the archive says.
 LONGEST_READ_BYTES = 16 << 20
-# What macOS adds to archives: no part of a model.
+# What macOS adds to archives.
 _BYPRODUCTS = ("__MACOSX", ".DS_Store")
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _ENCRYPTED = 0x1
@@ -53,14 +54,23 @@ _BROKEN = (
 )
 
 
-def unpack(path: Path, folder: Path, *, limit_bytes: int | None) -> int:
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may unpack to; `size_key` is the setting that bounds the bytes, None of which is no bound."""
+
+    size_key: str
+    size_bytes: int | None = None
+    members: int = MAXIMUM_MEMBERS
+
+
+def unpack(path: Path, folder: Path, limits: Limits) -> int:
     """Unpack a .tar.gz, .tar or .zip, told apart by its first bytes, into a new folder; return the bytes written.
 
     Raise ArchiveError that names what is refused: a member that is no file and no folder, that would land outside or
-    on another one, more than MAXIMUM_MEMBERS of them, or, in the end, more than `limit_bytes`.
+    on another one, more members or, in the end, more bytes than the limits. Raise OSError when it cannot be written.
     """
     folder.mkdir(parents=True)
-    unpacking = _Unpacking(folder, limit_bytes)
+    unpacking = _Unpacking(folder, limits)
     try:
         with path.open("rb") as file:
             _members(file, unpacking)
@@ -85,7 +95,9 @@ def _members(file: IO[bytes], unpacking: _Unpacking) -> None:
 
 def _untar(file: IO[bytes] | gzip.GzipFile, unpacking: _Unpacking) -> None:
     with tarfile.open(fileobj=_Careful(file), mode="r:") as tar:
-        for member in tar:
+        while (member := tar.next()) is not None:
+            # It keeps all of them, and there may be a million.
+            tar.members.clear()  # type: ignore[attr-defined]
             if member.isdir():
                 unpacking.folder(member.name)
             elif not member.isreg() or member.issparse():
@@ -142,7 +154,7 @@ class _Careful(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         if size > LONGEST_READ_BYTES:
-            raise ArchiveError(f"the archive has a header of {shown(size)}: no model needs one")
+            raise ArchiveError(f"the archive has a header of {shown(size)}: no archive needs one")
         return self._file.read(size if size >= 0 else LONGEST_READ_BYTES)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -163,13 +175,11 @@ class _Careful(io.RawIOBase):
 class _Unpacking:
     """The folder members land in, and what landed there."""
 
-    def __init__(self, root: Path, limit_bytes: int | None) -> None:
+    def __init__(self, root: Path, limits: Limits) -> None:
         self.root = root
         self.written_bytes = 0
-        self._limit_bytes = limit_bytes
+        self._limits = limits
         self._members = 0
-        self._files: set[PurePosixPath] = set()
-        self._folders: set[PurePosixPath] = set()
 
     def folder(self, name: str) -> None:
         """Make a folder; twice is once."""
@@ -182,13 +192,15 @@ class _Unpacking:
         place = self._place(name)
         if place is None:
             return
-        if place in self._files or place in self._folders or not place.parts:
-            raise ArchiveError(f"{name!a} is in the archive twice: make it with each file once")
         self._room(size_bytes)
         self._make(place.parent, name)
-        self._files.add(place)
+        try:
+            # New, or an error: what is there already is the only list of it, however many members there are.
+            file = (self.root / place).open("xb")
+        except (FileExistsError, IsADirectoryError) as error:
+            raise ArchiveError(f"{name!a} is in the archive twice: make it with each file once") from error
         left = size_bytes
-        with (self.root / place).open("xb") as file:
+        with file:
             while chunk := content.read(CHUNK_BYTES):
                 self._room(len(chunk))
                 file.write(chunk)
@@ -198,24 +210,24 @@ class _Unpacking:
             raise ArchiveError(f"{name!a} in the archive has {size_bytes - left} bytes, its header says {size_bytes}")
 
     def _make(self, place: PurePosixPath, name: str) -> None:
-        for folder in (place, *place.parents):
-            if folder in self._files:
-                raise ArchiveError(f"{name!a} in the archive is below a file: make it again")
-            self._folders.add(folder)
-        (self.root / place).mkdir(parents=True, exist_ok=True)
+        try:
+            (self.root / place).mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise ArchiveError(f"{name!a} in the archive is below a file: make it again") from error
 
     def _room(self, size_bytes: int) -> None:
-        if self._limit_bytes is not None and self.written_bytes + size_bytes > self._limit_bytes:
+        limit_bytes = self._limits.size_bytes
+        if limit_bytes is not None and self.written_bytes + size_bytes > limit_bytes:
             raise ArchiveError(
-                f"the archive unpacks to more than the {shown(self._limit_bytes)} that loader.sizeLimit leaves for it: "
-                "raise it (the archive and what it unpacks to are there at the same time)"
+                f"the archive unpacks to more than the {shown(limit_bytes)} that {self._limits.size_key} leaves "
+                "for it: raise it (the archive and what it unpacks to are there at the same time)"
             )
 
     def _place(self, name: str) -> PurePosixPath | None:
         """Return where a member goes, None for what is left out; raise ArchiveError for one that may go nowhere."""
         self._members += 1
-        if self._members > MAXIMUM_MEMBERS:
-            raise ArchiveError(f"the archive has more than {MAXIMUM_MEMBERS} members: no model needs as many")
+        if self._members > self._limits.members:
+            raise ArchiveError(f"the archive has more than {self._limits.members} members: it is not unpacked")
         check_name(name)
         path = PurePosixPath(name)
         is_byproduct = path.parts[:1] == _BYPRODUCTS[:1] or path.name == _BYPRODUCTS[1] or path.name.startswith("._")
@@ -223,10 +235,10 @@ class _Unpacking:
 
 
 def check_name(name: str) -> None:
-    """Raise ArchiveError for a member's name that no file of a model has."""
+    """Raise ArchiveError for a member's name that may lead elsewhere."""
     problem = _problem(name)
     if problem:
-        raise ArchiveError(f"{name[:200]!a} in the archive {problem}: make it from inside the model's folder")
+        raise ArchiveError(f"{name[:200]!a} in the archive {problem}: make it from inside the folder it is of")
 
 
 def _problem(name: str) -> str:
@@ -236,7 +248,7 @@ def _problem(name: str) -> str:
     if ".." in path.parts:
         return "leaves its folder"
     if any(character in "\\\0" or ord(character) < ord(" ") for character in name):
-        return "has a character no model's file has"
+        return "has a character that is not taken"
     if len(path.parts) > MAXIMUM_DEPTH:
         return f"is more than {MAXIMUM_DEPTH} folders deep"
     encoded = [part.encode("utf-8", "surrogateescape") for part in path.parts]
@@ -246,7 +258,7 @@ def _problem(name: str) -> str:
 
 
 def top_folders(folder: Path) -> Iterator[Path]:
-    """Yield the folders a model may be in: the unpacked one, then the only folder in it."""
+    """Yield the folders what is meant may be in: the unpacked one, then the only folder in it."""
     yield folder
     inside = sorted(folder.iterdir())
     if len(inside) == 1 and inside[0].is_dir():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies
 
-from model_loader import quantity
+from model_download import quantity
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.server
+import pathlib
 import ssl
 import threading
 from typing import TYPE_CHECKING, Any
@@ -12,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from model_loader import download
-from model_loader.errors import DownloadError, LoaderError, NotThereError, RefusedError
+from model_download import download
+from model_download.errors import DownloadError, FetchError, RefusedError, UnreachableError, VolumeError
+from model_download.keys import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 CONTENT = bytes(range(256)) * 4096
+KEYS = Keys("archive", "the.uri", "the.sha256", "the.sizeLimit", "the.timeoutSeconds", "--ca-bundle")
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -104,6 +107,8 @@ def get(server: Server, path: Path, clock: Clock | None = None, **given: Any) ->
     facts = {
         "uri": server.url(),
         "sha256": DIGEST,
+        "keys": KEYS,
+        "tell": print,
         "timeout_seconds": 100.0,
         "clock": time,
         "pause": time.pause,
@@ -118,7 +123,7 @@ def test_archive_of_the_digest_arrives(server: Server, tmp_path: Path) -> None:
 
 
 def test_another_digest_is_refused_with_both(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(RefusedError, match=f"{DIGEST}, model.source.sha256 says {'0' * 64}"):
+    with pytest.raises(RefusedError, match=f"{DIGEST}, the.sha256 says {'0' * 64}"):
         get(server, tmp_path / "archive", sha256="0" * 64)
     assert len(server.requests) == 1
 
@@ -183,7 +188,7 @@ def test_server_that_is_busy_is_asked_again_with_growing_pauses(server: Server, 
 
 def test_time_that_is_over_is_told(server: Server, tmp_path: Path) -> None:
     server.answer = lambda request, _number: request.send(503)
-    with pytest.raises(NotThereError, match="was not downloaded in 100 s: it answers 503"):
+    with pytest.raises(UnreachableError, match="was not downloaded in 100 s: it answers 503"):
         get(server, tmp_path / "archive")
 
 
@@ -217,7 +222,7 @@ def test_slow_server_does_not_outlast_the_time(server: Server, tmp_path: Path) -
         request.send()
 
     server.answer = answer
-    with pytest.raises(NotThereError, match="it is slow"):
+    with pytest.raises(UnreachableError, match="it is slow"):
         get(server, tmp_path / "archive", clock, timeout_seconds=50.0)
 
 
@@ -233,7 +238,7 @@ def test_archive_larger_than_the_limit_is_refused(server: Server, tmp_path: Path
             request.wfile.write(CONTENT)
 
     server.answer = answer
-    with pytest.raises(RefusedError, match=r"loader.sizeLimit leaves is 1000 bytes: raise it"):
+    with pytest.raises(RefusedError, match=r"the.sizeLimit leaves is 1000 bytes: raise it"):
         get(server, tmp_path / "archive", limit_bytes=1000)
     assert (tmp_path / "archive").stat().st_size <= 1000
 
@@ -249,7 +254,7 @@ def test_redirect_is_followed(server: Server, tmp_path: Path) -> None:
 )
 def test_redirect_to_anything_but_https_is_refused(server: Server, tmp_path: Path, target: str) -> None:
     server.answer = lambda request, _number: request.send(302, b"", Location=target)
-    with pytest.raises(LoaderError) as refused:
+    with pytest.raises(FetchError) as refused:
         get(server, tmp_path / "archive")
     assert "hunter2" not in str(refused.value)
     assert len(server.requests) == 1
@@ -301,7 +306,7 @@ def test_unknown_authority_is_told_at_once(tmp_path: Path) -> None:
 def test_bundle_that_cannot_be_read_is_named(server: Server, tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "ca.crt").write_text(content)
-    with pytest.raises(DownloadError, match=r"ca.crt cannot be read as PEM"):
+    with pytest.raises(DownloadError, match=r"ca.crt\) cannot be read as PEM"):
         get(server, tmp_path / "archive", ca_bundle=tmp_path / "ca.crt")
 
 
@@ -332,6 +337,13 @@ def test_host_that_is_not_there_is_asked_until_the_time_is_over(tmp_path: Path) 
     clock = Clock()
     server = Server()
     server.server_close()
-    with pytest.raises(NotThereError, match="it cannot be reached"):
+    with pytest.raises(UnreachableError, match="it cannot be reached"):
         get(server, tmp_path / "archive", clock, timeout_seconds=10.0)
     assert clock.pauses == [1, 2, 4]
+
+
+def test_volume_that_is_full_is_told(server: Server) -> None:
+    with pytest.raises(
+        VolumeError, match=r"the archive cannot be written \(No space left on device\): see the.sizeLimit"
+    ):
+        get(server, pathlib.Path("/dev/full"))

@@ -1,4 +1,4 @@
-"""An archive from https: whole and of its digest, or not at all."""
+"""A file from https: whole and of its digest, or not at all."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ import urllib.request
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from model_loader.config import LOOPBACK
-from model_loader.errors import DownloadError, NotThereError, RefusedError
-from model_loader.quantity import shown
-from model_loader.telling import tell
+from model_download.errors import DownloadError, RefusedError, UnreachableError, VolumeError
+from model_download.quantity import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from model_download.keys import Keys
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 CHUNK_BYTES = 1 << 18
 # Between two pieces of a reply; a server that says nothing for so long is asked anew.
 SILENCE_SECONDS = 30.0
@@ -38,10 +39,15 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-[0-9]+/(?:[0-9]+|\*)")
 
 @dataclass(frozen=True)
 class Source:
-    """Where an archive is, what it must be, and the limits of getting it; `pause` and `clock` are time's."""
+    """Where a file is, what it must be, and the limits of getting it; `pause` and `clock` are time's.
+
+    `keys` names the settings in messages; `tell` gets a line of progress.
+    """
 
     uri: str
     sha256: str
+    keys: Keys
+    tell: Callable[[str], object]
     ca_bundle: Path | None = None
     limit_bytes: int | None = None
     timeout_seconds: float = 3600.0
@@ -78,6 +84,7 @@ class _Progress:
     """What has arrived: the bytes in the file, their digest so far, and the mark of the version they are of."""
 
     file: IO[bytes]
+    keys: Keys
     size_bytes: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
     etag: str = ""
@@ -95,23 +102,25 @@ class _Progress:
             self.file.write(chunk)
         except OSError as error:
             # Of the volume, not of the network: another try would not heal it.
-            raise DownloadError(f"the archive cannot be written ({error.strerror}): see loader.sizeLimit") from error
+            raise VolumeError(
+                f"the {self.keys.what} cannot be written ({error.strerror}): see {self.keys.size_limit}"
+            ) from error
         self.digest.update(chunk)
         self.size_bytes += len(chunk)
 
 
 def download(source: Source, path: Path) -> None:
-    """Write an archive to `path`; what is there afterwards has the digest asked for.
+    """Write a file to `path`; what is there afterwards has the digest asked for.
 
     An interrupted download goes on where it ended, if the server can do that, or starts again, with pauses that grow,
-    until the time is over. Raise NotThereError then, RefusedError for another digest or more bytes than the limit,
-    DownloadError for what another try cannot heal. The sentences show no credentials.
+    until the time is over. Raise UnreachableError then, RefusedError for another digest or more bytes than the
+    limit, DownloadError for what another try cannot heal, VolumeError where `path` cannot be written.
     """
     deadline = source.clock() + source.timeout_seconds
     pause_seconds = FIRST_PAUSE_SECONDS
     # Unbuffered: what cannot be written is known at once.
     with path.open("w+b", buffering=0) as file:
-        progress = _Progress(file)
+        progress = _Progress(file, source.keys)
         while True:
             before = progress.size_bytes
             try:
@@ -123,11 +132,11 @@ def download(source: Source, path: Path) -> None:
                 elif progress.size_bytes > before:
                     pause_seconds = FIRST_PAUSE_SECONDS
                 if source.clock() + pause_seconds >= deadline:
-                    raise NotThereError(
+                    raise UnreachableError(
                         f"{source.shown} was not downloaded in {source.timeout_seconds:g} s: {error}: see that it can "
-                        "be reached from here, or raise loader.timeoutSeconds"
+                        f"be reached from here, or raise {source.keys.timeout}"
                     ) from error
-                tell(f"{source.shown}: {error}; {shown(progress.size_bytes)} are here, asking again")
+                source.tell(f"{source.shown}: {error}; {shown(progress.size_bytes)} are here, asking again")
                 source.pause(pause_seconds)
                 pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
             else:
@@ -146,11 +155,11 @@ def _receive(source: Source, progress: _Progress, deadline: float) -> None:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
             raise DownloadError(
                 f"the certificate of {source.shown} is not trusted ({error.reason.verify_message}): give the "
-                "authority's certificate to the loader (--ca-bundle)"
+                f"authority's certificate ({source.keys.ca_bundle})"
             ) from error
         raise _PassingError(f"it cannot be reached ({error.reason})") from error
     except http.client.InvalidURL as error:
-        raise DownloadError(f"{source.shown} leads to a URI that cannot be read: correct model.source.uri") from error
+        raise DownloadError(f"{source.shown} leads to a URI that cannot be read: correct {source.keys.uri}") from error
     except (OSError, http.client.HTTPException) as error:
         raise _PassingError(f"the download was interrupted ({type(error).__name__})") from error
     if total is not None and progress.size_bytes < total:
@@ -162,7 +171,7 @@ def _request(source: Source, progress: _Progress) -> urllib.request.Request:
     # With credentials taken out, and without the fragment, which is not the server's business.
     plain = urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
     request = urllib.request.Request(  # noqa: S310 - the scheme was checked when the flag was read
-        plain, headers={"Accept-Encoding": "identity", "User-Agent": "model-loader"}
+        plain, headers={"Accept-Encoding": "identity", "User-Agent": "model-download"}
     )
     if parts.username is not None:
         pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
@@ -203,7 +212,7 @@ def _copy(source: Source, progress: _Progress, response: http.client.HTTPRespons
         if now >= deadline:
             raise _PassingError(f"it is slow: {shown(progress.size_bytes)} arrived")
         if now - told >= PROGRESS_SECONDS:
-            tell(f"{source.shown}: {shown(progress.size_bytes)} are here")
+            source.tell(f"{source.shown}: {shown(progress.size_bytes)} are here")
             told = now
 
 
@@ -212,13 +221,13 @@ def _judge_status(source: Source, progress: _Progress, error: urllib.error.HTTPE
         raise _ChangedError("the server does not have the rest") from error
     if error.code in _PASSING or error.code >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
         raise _PassingError(f"it answers {error.code}") from error
-    raise DownloadError(f"{source.shown} answers {error.code}: see model.source.uri, and who may read it") from error
+    raise DownloadError(f"{source.shown} answers {error.code}: see {source.keys.uri}, and who may read it") from error
 
 
 def _check_size(source: Source, size_bytes: int) -> None:
     if source.limit_bytes is not None and size_bytes > source.limit_bytes:
         raise RefusedError(
-            f"{source.shown} takes {shown(size_bytes)} or more, and what loader.sizeLimit leaves is "
+            f"{source.shown} takes {shown(size_bytes)} or more, and what {source.keys.size_limit} leaves is "
             f"{shown(source.limit_bytes)}: raise it"
         )
 
@@ -230,8 +239,8 @@ def _check_digest(source: Source, progress: _Progress) -> None:
     if progress.is_resumed:
         raise _ChangedError("its pieces do not fit together")
     raise RefusedError(
-        f"{source.shown} has the SHA-256 {found}, model.source.sha256 says {source.sha256}: "
-        "it is not the archive that was meant; correct the one or the other"
+        f"{source.shown} has the SHA-256 {found}, {source.keys.sha256} says {source.sha256}: "
+        f"it is not the {source.keys.what} that was meant; correct the one or the other"
     )
 
 
@@ -259,7 +268,9 @@ def _opener(source: Source) -> urllib.request.OpenerDirector:
         if source.ca_bundle is not None:
             context.load_verify_locations(source.ca_bundle)
     except (OSError, ssl.SSLError) as error:
-        raise DownloadError(f"--ca-bundle {source.ca_bundle} cannot be read as PEM certificates ({error})") from error
+        raise DownloadError(
+            f"{source.keys.ca_bundle} ({source.ca_bundle}) cannot be read as PEM certificates ({error})"
+        ) from error
     is_local = urllib.parse.urlsplit(source.uri).hostname in LOOPBACK
     return urllib.request.build_opener(
         # None: the proxies of the environment.
