@@ -14,15 +14,15 @@ MODEL = ROOT / "model"
 
 # Sources of each shipped package, so that tests run on the tree and need no installation.
 SOURCES = [
-    *(MODEL / name / "src" for name in ("codec", "description", "store", "trainer")),
-    *(IMAGES / name / "src" for name in ("api", "loader", "server")),
+    *(MODEL / name / "src" for name in ("codec", "description", "download", "store", "trainer")),
+    *(IMAGES / name / "src" for name in ("api", "loader", "publisher", "server")),
 ]
 PYTHONPATH = ":".join(str(path) for path in (ROOT, *SOURCES))
 TENSORFLOW = [
     *(LOCKS / name for name in ("test.txt", "clients.txt")),
     *(IMAGES / name / "requirements.txt" for name in ("tensorflow", "training", "server", "api")),
 ]
-SLIM = [LOCKS / "test.txt", *(IMAGES / name / "requirements.txt" for name in ("api", "loader"))]
+SLIM = [LOCKS / "test.txt", *(IMAGES / name / "requirements.txt" for name in ("api", "loader", "publisher"))]
 NODE = ROOT / "ci" / "node" / "files"
 SCRIPTS = [
     "ci/nox",
@@ -76,8 +76,11 @@ def lint(session: nox.Session) -> None:
 def unit(session: nox.Session, environment: str) -> None:
     """Test the packages in the two environments they ship in: without TensorFlow, and with it and real servers."""
     suites = {
-        "slim": (SLIM, ["unit/api", "unit/ci", "unit/codec", "unit/description", "unit/loader", "unit/store"]),
-        "tensorflow": (TENSORFLOW, ["unit/trainer", "unit/server", "contract", "gateway"]),
+        "slim": (
+            SLIM,
+            [f"unit/{name}" for name in ("api", "ci", "codec", "description", "download", "loader", "publisher", "store")],
+        ),
+        "tensorflow": (TENSORFLOW, ["unit/trainer", "unit/server", "contract", "gateway", "publishing"]),
     }
     locks, folders = suites[environment]
     install(session, *locks)

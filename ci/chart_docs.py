@@ -166,7 +166,9 @@ def recipe_table() -> str:
         rows = [_param_row(key, declared) for key, declared in recipe["parameters"].items()]
         gates = " and ".join(f"`{json.dumps(gate)}`" for gate in recipe["gates"]) or "none"
         table = ["| Parameter | Type | Default | What it does |", "|---|---|---|---|", *rows]
-        alike.setdefault("\n".join([*table, "", f"Gates, unless `training.gates` says otherwise: {gates}.", ""]), []).append(name)
+        alike.setdefault(
+            "\n".join([*table, "", f"Gates, unless `training.gates` says otherwise: {gates}.", ""]), []
+        ).append(name)
     return "\n".join(
         f"#### `training.params` of the recipe{'s' * (len(names) > 1)} {' and '.join(names)}\n\n{text}"
         for text, names in alike.items()
@@ -174,7 +176,11 @@ def recipe_table() -> str:
 
 
 def _param_row(name: str, declared: Schema) -> str:
-    value = Value(camel_case(name), {**declared, "description": f"{declared['help'][0].upper()}{declared['help'][1:]}."}, declared["default"])
+    value = Value(
+        camel_case(name),
+        {**declared, "description": f"{declared['help'][0].upper()}{declared['help'][1:]}."},
+        declared["default"],
+    )
     return _row(value)
 
 

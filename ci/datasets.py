@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # The trainer's own table: the SHA-256 of each unpacked file, the same whoever serves it.
-TABLE = paths.ROOT / "model" / "trainer" / "src" / "trainer" / "datasets.json"
+TABLE = paths.ROOT / "model" / "trainer" / "src" / "trainer" / "recipes" / "published.json"
 DIGESTS: dict[str, dict[str, str]] = {
     name: entry["sha256"] for name, entry in json.loads(TABLE.read_text(encoding="utf-8")).items()
 }

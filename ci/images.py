@@ -19,7 +19,7 @@ from ci.steps import CommandError, run, step
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-COMPONENTS = ("training", "loader", "server", "api")
+COMPONENTS = ("training", "publisher", "loader", "server", "api", "tensorboard")
 PREFIX = "tensorflow-model-"
 # The layer training and server share; built first, never pushed by itself.
 TENSORFLOW_IMAGE = f"{PREFIX}tensorflow"

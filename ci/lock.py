@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ class Lock:
     group: str = ""
     constraints: tuple[Path, ...] = ()
     overrides: tuple[Path, ...] = ()
+    # Locks of the layer below in the image: what they pin is there already, and left out.
+    below: tuple[Path, ...] = ()
 
     def arguments(self) -> list[str]:
         """Return what `uv pip compile` needs to write this lock."""
@@ -36,8 +39,14 @@ class Lock:
             *(["--group", f"pyproject.toml:{self.group}"] if self.group else []),
             *(f"--constraints={path.relative_to(paths.ROOT)}" for path in self.constraints),
             *(f"--overrides={path.relative_to(paths.ROOT)}" for path in self.overrides),
+            *(f"--no-emit-package={name}" for path in self.below for name in _names(path)),
             f"--output-file={self.output.relative_to(paths.ROOT)}",
         ]
+
+
+def _names(lock: Path) -> list[str]:
+    """Return the names of the packages a lock pins."""
+    return sorted(set(re.findall(r"^([a-z0-9-]+)==", lock.read_text(encoding="utf-8"), re.MULTILINE)))
 
 
 TENSORFLOW = IMAGES / "tensorflow" / "requirements"
@@ -45,6 +54,8 @@ SERVER = IMAGES / "server" / "requirements"
 API = IMAGES / "api" / "requirements"
 LOADER = IMAGES / "loader" / "requirements"
 TRAINING = IMAGES / "training" / "requirements"
+PUBLISHER = IMAGES / "publisher" / "requirements"
+TENSORBOARD = IMAGES / "tensorboard" / "requirements"
 
 TENSORFLOW_LOCK = TENSORFLOW.with_suffix(".txt")
 API_LOCK = API.with_suffix(".txt")
@@ -60,9 +71,20 @@ LOCK_FILES = (
         constraints=(TENSORFLOW_LOCK,),
         overrides=(SERVER.with_name("overrides.txt"),),
     ),
-    Lock(TRAINING.with_suffix(".txt"), sources=(TRAINING.with_suffix(".in"),), constraints=(TENSORFLOW_LOCK,)),
+    Lock(
+        TRAINING.with_suffix(".txt"),
+        sources=(TRAINING.with_suffix(".in"),),
+        constraints=(TENSORFLOW_LOCK,),
+        below=(TENSORFLOW_LOCK,),
+    ),
     Lock(API_LOCK, sources=(API.with_suffix(".in"),), constraints=(TENSORFLOW_LOCK,)),
     Lock(LOADER.with_suffix(".txt"), sources=(LOADER.with_suffix(".in"),), constraints=(API_LOCK,)),
+    Lock(PUBLISHER.with_suffix(".txt"), sources=(PUBLISHER.with_suffix(".in"),), constraints=(API_LOCK,)),
+    Lock(
+        TENSORBOARD.with_suffix(".txt"),
+        sources=(TENSORBOARD.with_suffix(".in"),),
+        constraints=(TENSORFLOW_LOCK, TRAINING.with_suffix(".txt")),
+    ),
     # Installed beside an image's lock, so they must agree with it.
     Lock(LOCKS / "test.txt", group="test", constraints=(TENSORFLOW_LOCK, API_LOCK)),
     Lock(

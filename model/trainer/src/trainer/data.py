@@ -42,7 +42,14 @@ class Data:
 
     @classmethod
     def split(
-        cls, features: Features, labels: NDArray[Any], *, test: float = 0.2, seed: int = 0, name: str = "", sha256: str = ""
+        cls,
+        features: Features,
+        labels: NDArray[Any],
+        *,
+        test: float = 0.2,
+        seed: int = 0,
+        name: str = "",
+        sha256: str = "",
     ) -> Data:
         """Return arrays split by chance, the same way for equal seeds: a share `test` of them to evaluate with."""
         import numpy as np  # noqa: PLC0415 - declarations are read without it

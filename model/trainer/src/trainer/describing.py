@@ -82,7 +82,9 @@ def _example(model: keras.Model, signature: Signature, rows: Mapping[str, NDArra
         outputs = tf.nest.flatten(model(given[0] if len(given) == 1 else given, training=False))
         computed = dict(zip(sorted(signature.outputs), outputs, strict=True))
     else:
-        outputs = tf.nest.flatten(model(tf.nest.map_structure(lambda spec: first[spec.name], known.inputs), training=False))
+        outputs = tf.nest.flatten(
+            model(tf.nest.map_structure(lambda spec: first[spec.name], known.inputs), training=False)
+        )
         computed = dict(zip(known.outputs, outputs, strict=True))
     return {
         "inputs": {name: _json(values.numpy()[0]) for name, values in first.items()},

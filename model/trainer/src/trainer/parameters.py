@@ -187,8 +187,10 @@ def unknown(name: str, parameters: Iterable[str]) -> str:
     known = list(parameters)
     near = difflib.get_close_matches(snake_case(name.removeprefix("--").replace("-", "_")), known, 1)
     meant = f": did you mean {near[0]}?" if near else ""
-    return f"there is no parameter {name}{meant} This recipe has {', '.join(known)}" if meant else (
-        f"there is no parameter {name}: this recipe has {', '.join(known)}"
+    return (
+        f"there is no parameter {name}{meant} This recipe has {', '.join(known)}"
+        if meant
+        else (f"there is no parameter {name}: this recipe has {', '.join(known)}")
     )
 
 

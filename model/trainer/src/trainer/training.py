@@ -122,7 +122,9 @@ def _steps_per_execution(steps: int | None, checkpoint_steps: int) -> int:
 class _Progress(keras.callbacks.Callback):  # type: ignore[misc]
     """Have each epoch its own order, tell a line of it, and keep a checkpoint."""
 
-    def __init__(self, training: Training, batches: Batches | _Streamed, checkpoints: Checkpoints, start: Position) -> None:
+    def __init__(
+        self, training: Training, batches: Batches | _Streamed, checkpoints: Checkpoints, start: Position
+    ) -> None:
         super().__init__()
         self._training = training
         self._batches = batches

@@ -1,0 +1,1 @@
+"""Between training and the store: what is there already, what is good enough, what is published."""
