@@ -59,7 +59,7 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _ready(options: argparse.Namespace) -> None:
-    demo.ready(options.provider, options.registry)
+    demo.ready_for_tests(options.provider, options.registry)
 
 
 def _images(options: argparse.Namespace) -> None:

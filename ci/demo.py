@@ -65,6 +65,19 @@ def ready(provider: str, registry: str = "") -> cluster.Cluster:
     return up
 
 
+def ready_for_tests(provider: str, registry: str = "") -> cluster.Cluster:
+    """Do as `ready` does, and push what only tests need: an image that holds TensorFlow and nothing of this project."""
+    up = ready(provider, registry)
+    image = images.push_tensorflow(registry or up.registry)
+    foreign_image_file().write_text(json.dumps(image) + "\n", encoding="utf-8")
+    return up
+
+
+def foreign_image_file() -> Path:
+    """Return the file with the chart's `image` value of that image."""
+    return paths.cache() / "foreign-image.json"
+
+
 def values_file() -> Path:
     """Return the file with the chart values that name the pushed images."""
     return paths.cache() / "images-values.json"

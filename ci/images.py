@@ -81,6 +81,12 @@ def push(images: Sequence[Image], registry: str) -> list[Image]:
     return [_push(image, registry) for image in images]
 
 
+def push_tensorflow(registry: str) -> dict[str, object]:
+    """Push the layer that training and server share, which is TensorFlow and nothing of ours; return its `image` value."""
+    tag = f"{TENSORFLOW_IMAGE}:latest"
+    return _push(Image("tensorflow", tag, _size_bytes(tag)), registry).values()
+
+
 def values(images: Sequence[Image]) -> dict[str, object]:
     """Return chart values that name every pushed image by digest."""
     return {image.component: {"image": image.values()} for image in images}

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubernetes import client, config
@@ -16,7 +19,6 @@ from tests.e2e.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 API_PORT = 8080
 SERVER_GRPC_PORT = 8500
@@ -100,6 +102,31 @@ class Release:
     def kubectl(self, *arguments: str) -> str:
         """Run kubectl in the release's namespace and return what it printed."""
         return _run([*self.kubectl_command, *arguments])
+
+    def shell(self, script: str, timeout_seconds: float = 300) -> str:
+        """Run a command line as a person types it, with this cluster's helm and kubectl, and return what it printed."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name, program in (("helm", self.access.helm), ("kubectl", self.access.kubectl)):
+                # By its own path: the program may be one that looks at the name it is called by.
+                wrapper = Path(folder) / name
+                wrapper.write_text(f'#!/bin/sh\nexec {program} "$@"\n', encoding="utf-8")
+                wrapper.chmod(0o755)
+            environment = {
+                **os.environ,
+                "PATH": f"{folder}:{os.environ['PATH']}",
+                "KUBECONFIG": str(self.access.kubeconfig),
+            }
+            done = subprocess.run(
+                ["bash", "-e", "-c", script],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=timeout_seconds,
+            )
+        if done.returncode != 0:
+            raise CommandFailedError(f"{script}\nexited with {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout
 
     @contextlib.contextmanager
     def port(self, component: str, port: int) -> Iterator[int]:

@@ -1,0 +1,26 @@
+"""Values of a release whose training program takes seconds and reports what it is told to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+PROGRAM = Path(__file__).parent / "programs" / "quick.py"
+FIXED = {"autoscaling": {"enabled": False}}
+PYTHON = "/opt/venv/bin/python"
+
+
+def values(params: dict[str, Any] | None = None, **training: Any) -> dict[str, Any]:
+    """Return values that train quick.py with these parameters, with fixed numbers of pods."""
+    return {
+        "model": {"name": "quick"},
+        "training": {
+            "command": [PYTHON, f"/code/{PROGRAM.name}"],
+            "code": {PROGRAM.name: PROGRAM.read_text(encoding="utf-8")},
+            "params": params or {},
+            "backoffLimit": 0,
+            **training,
+        },
+        "server": FIXED,
+        "api": FIXED,
+    }
