@@ -72,12 +72,15 @@ def write_models(folder: Path) -> None:
     import numpy as np  # noqa: PLC0415 - TensorFlow's threads stay out of the process that calls
     import tensorflow as tf  # noqa: PLC0415
 
-    from trainer import export, network  # noqa: PLC0415
-    from trainer.config import Parameters  # noqa: PLC0415
+    from trainer import Data, export  # noqa: PLC0415
+    from trainer.recipes.mnist import Mnist  # noqa: PLC0415
 
-    parameters = Parameters(epochs=5, batch_size=32, hidden_units=512, dropout=0.2, learning_rate=0.001, seed=42)
-    (folder / "mnist").mkdir()
-    export.write(network.build(parameters, (28, 28), 10), np.zeros((1, 28, 28), np.uint8), folder / "mnist" / "1")
+    images, labels = np.zeros((1, 28, 28), np.uint8), np.zeros((1,), np.uint8)
+    model = Mnist().model(Data(train=(images, labels), test=(images, labels)))
+    version = folder / "mnist" / "1"
+    version.parent.mkdir()
+    export.write(model, version)
+    export.write_warmup({"pixels": images.astype(np.float32)}, version)
 
     large = tf.Module()
     large.values = tf.Variable(tf.random.normal((RELOADED_FLOATS,), seed=1))

@@ -108,7 +108,7 @@ def walk(schema: Schema, defaults: object, root: Schema, prefix: str = "") -> It
 
 
 def schema_json() -> str:
-    """Return the content of values.schema.json: with the parameters of the recipe that is named, where it is built in."""
+    """Return the content of values.schema.json; a built-in recipe that is named has the parameters it declares."""
     schema = load_schema()
     schema["properties"]["training"]["allOf"] = [
         {

@@ -82,7 +82,7 @@ def push(images: Sequence[Image], registry: str) -> list[Image]:
 
 
 def push_tensorflow(registry: str) -> dict[str, object]:
-    """Push the layer that training and server share, which is TensorFlow and nothing of ours; return its `image` value."""
+    """Push the layer that training and server share, TensorFlow and nothing of ours; return its `image` value."""
     tag = f"{TENSORFLOW_IMAGE}:latest"
     return _push(Image("tensorflow", tag, _size_bytes(tag)), registry).values()
 

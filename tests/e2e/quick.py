@@ -7,6 +7,7 @@ from typing import Any
 
 PROGRAM = Path(__file__).parent / "programs" / "quick.py"
 FIXED = {"autoscaling": {"enabled": False}}
+SMALL = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "2Gi"}}
 PYTHON = "/opt/venv/bin/python"
 
 
@@ -19,8 +20,10 @@ def values(params: dict[str, Any] | None = None, **training: Any) -> dict[str, A
             "code": {PROGRAM.name: PROGRAM.read_text(encoding="utf-8")},
             "params": params or {},
             "backoffLimit": 0,
+            # Several train at a time.
+            "resources": SMALL,
             **training,
         },
-        "server": FIXED,
-        "api": FIXED,
+        "server": {**FIXED, "resources": SMALL},
+        "api": {**FIXED, "resources": {"requests": {"cpu": "20m"}}},
     }

@@ -31,10 +31,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str, int, str]] = {
     ),
     "mismatch": (quick.values({"error": 0.01}), "publisher", 3, r"output_0.*nothing was published"),
     "unloadable": (
-        quick.values({"broken": True}, blessing={"timeoutSeconds": 30}),
+        quick.values({"broken": True}),
         "publisher",
         3,
-        r"load.*nothing was published",
+        r"cannot load the model: .*checkpoint.*nothing was published",
     ),
     "program": (quick.values({"exit": 1}), "training", 1, r"the program ends with 1"),
 }

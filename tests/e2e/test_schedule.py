@@ -29,7 +29,7 @@ def values(cron: str = "* * * * *", **training_values: Any) -> dict[str, Any]:
         schedule={"cron": cron},
         **training_values,
     )
-    given["server"] = {**quick.FIXED, "replicaCount": 2}
+    given["server"] = {**given["server"], "replicaCount": 2}
     given["modelStore"] = {"keep": {"versions": 2}}
     return given
 

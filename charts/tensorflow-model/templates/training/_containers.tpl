@@ -25,6 +25,8 @@ What it leaves is a marker, for an init container cannot keep others from runnin
       mountPath: /workspaces
     - name: check
       mountPath: /check
+    - name: candidate
+      mountPath: /candidate
     {{- if include "tensorflow-model.training.caBundle" .root }}
     - name: ca-bundle
       mountPath: /ca-bundle
@@ -145,9 +147,10 @@ publisher looks by itself. Takes the root context.
     - tensorflow_model_server
     - --port=8500
     - --rest_api_port=8501
-    - {{ printf "--model_name=%s" .Values.model.name | quote }}
-    - {{ printf "--model_base_path=/candidate/%s" .Values.model.name | quote }}
-    - --file_system_poll_wait_seconds=1
+    # It starts without a model, since a server that cannot load its first one ends and says nothing to the publisher,
+    # which names the candidate in this file once it is there.
+    - --model_config_file=/candidate/models.config
+    - --model_config_file_poll_wait_seconds=1
     - --max_num_load_retries=0
     {{- with $server.extraArgs }}
     {{- toYaml . | nindent 4 }}

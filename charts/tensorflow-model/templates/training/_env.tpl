@@ -38,6 +38,8 @@ value: {{ .usual | quote }}
 {{- $data := include "tensorflow-model.training.data" .root | fromJson -}}
 {{- include "tensorflow-model.training.runEnv" . }}
 {{ include "tensorflow-model.training.storeEnv" . }}
+- name: CANDIDATE
+  value: /candidate
 {{- if $data.uri }}
 - name: DATA_URI
   value: {{ $data.uri | replace "$" "$$" | quote }}

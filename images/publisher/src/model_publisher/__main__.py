@@ -59,6 +59,7 @@ def check(options: Check) -> None:
         options.marker.touch()
         return
     publisher.prepare()
+    candidate.show_nothing(options.candidate)
     workspace.make(options.workspace, options.model_key, options.run)
     if options.data_uri:
         workspace.fetch(

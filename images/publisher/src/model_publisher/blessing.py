@@ -79,9 +79,8 @@ class Blessing:
                     return
                 for state in states:
                     if state.state == _END and state.status.error_code:
-                        raise NotGoodEnoughError(
-                            f"the server cannot load the model: {_short(state.status.error_message)}: nothing was published"
-                        )
+                        told = _short(state.status.error_message)
+                        raise NotGoodEnoughError(f"the server cannot load the model: {told}: nothing was published")
                 reason = "it is still loading" if states else "it has not found the model yet"
             if self.clock() >= deadline:
                 raise NotGoodEnoughError(
@@ -120,7 +119,7 @@ class Blessing:
                 call(request.SerializeToString(), timeout=self._left(deadline))
             )
         except grpc.RpcError as error:
-            late = error.code() == grpc.StatusCode.DEADLINE_EXCEEDED  # type: ignore[attr-defined]
+            late = error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
             what = "in time (training.blessing.timeoutSeconds)" if late else f": {_told(error)}"
             raise NotGoodEnoughError(
                 f"the server does not answer the model's example{' ' * late}{what}: nothing was published"
@@ -183,7 +182,7 @@ def _difference(found: NDArray[Any], expected: NDArray[Any]) -> str:
 
 
 def _told(error: grpc.RpcError) -> str:
-    return _short(error.details() or str(error.code()))  # type: ignore[attr-defined]
+    return _short(error.details() or str(error.code()))
 
 
 def _short(text: str) -> str:

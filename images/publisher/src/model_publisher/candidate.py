@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # The only version there is, until it is published under a number of its own.
 VERSION = 1
+CONFIG = "models.config"
 MEBIBYTE = 1 << 20
 
 
@@ -89,5 +90,21 @@ def show(incoming: Path, home: Path) -> None:
     """Have the server find the candidate, all of it at once."""
     try:
         incoming.rename(home / str(VERSION))
+        _configure(home.parent, f'config {{ name: "{home.name}" base_path: "{home}" model_platform: "tensorflow" }}')
     except OSError as error:
         raise PassingError(f"the model cannot be shown to the server: {error.strerror}") from error
+
+
+def show_nothing(folder: Path) -> None:
+    """Have the server start without a model: one that cannot load its first ends, and nobody learns why."""
+    try:
+        _configure(folder, "")
+    except OSError as error:
+        raise PassingError(f"the server's configuration cannot be written: {error.strerror}") from error
+
+
+def _configure(folder: Path, models: str) -> None:
+    """Write the server's ModelServerConfig (model_server_config.proto), which it looks at again and again."""
+    partial = folder / f".{CONFIG}"
+    partial.write_text(f"model_config_list {{ {models} }}\n", encoding="utf-8")
+    partial.replace(folder / CONFIG)

@@ -36,6 +36,7 @@ class Check:
     workspace: Path
     run: str
     revision: str
+    candidate: Path
     data_uri: str
     data_sha256: str
     ca_bundle: Path | None
@@ -206,6 +207,7 @@ _RUN = (
     _flag("--marker", "/check/published", _path, "file that is there when there is nothing to do"),
     _flag("--workspace", "/workspaces", _path, "directory of checkpoints, logs and fetched data"),
     _flag("--run", "first", _matching(RUN, "the name of a Job"), "the run's folder in the workspace"),
+    _flag("--candidate", "/candidate", _path, "folder the server beside reads from"),
     _flag("--revision", "", _text, "run that publishes a further version of the key; empty: the key's first"),
 )
 
@@ -248,7 +250,6 @@ def _check(**values: Any) -> Check:
         _flag("--training-config", "", _path_or_none, "JSON file that training was told its parameters in"),
         _flag("--model-dir", "/output/model", _path, "folder training left its SavedModel in"),
         _flag("--result-file", "/output/result.json", _path, "file training left its metrics in"),
-        _flag("--candidate", "/candidate", _path, "folder the server beside reads from: <name>/1 appears in it"),
         _flag("--signature-name", "serving_default", _text, "signature that is going to be called"),
         _flag("--gates", None, _text, "JSON list of gates; without it those that training declares"),
         _flag("--served-rest", "", _rest, "REST of the server in service, for gates that compare with it"),

@@ -97,10 +97,8 @@ def _compare(gate: Gate, value: float, data_sha256: str, served: Served) -> list
         return [f"{gate.metric} cannot be compared: {where} does not tell its own"]
     if data_sha256 != served.data_sha256 and not gate.allows_other_data:
         mine, theirs = (digest[:12] or "unknown" for digest in (data_sha256, served.data_sha256))
-        return [
-            f"{gate.metric} {value:.6g} and {other:.6g} of {where} are of different data ({mine} and {theirs}), which "
-            "allowOtherData would allow"
-        ]
+        figures = f"{gate.metric} {value:.6g} and {other:.6g} of {where}"
+        return [f"{figures} are of different data ({mine} and {theirs}), which allowOtherData would allow"]
     is_more = _is_more_better(gate)
     bound = other - gate.by if is_more else other + gate.by
     if (value < bound) if is_more else (value > bound):

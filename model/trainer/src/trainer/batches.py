@@ -25,7 +25,7 @@ class Batches:
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def dataset(self) -> tf.data.Dataset:
-        """Return batches of (features, labels): each example once, in the epoch's order; the last holds what is left."""
+        """Return batches of (features, labels): each example once, in the epoch's order; the last has what is left."""
         whole, rest = divmod(self._count, self._batch_size)
         cut = whole * self._batch_size
 

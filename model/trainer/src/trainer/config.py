@@ -121,7 +121,9 @@ def parse(arguments: Sequence[str]) -> Config:
 
 def _first_look() -> click.Command:
     """Return a command that only finds out which recipe is meant."""
-    options = [_option(*one) for one in _OWN if one[0] in {"--module", "--code-dir", "--training-config"}]
+    options: list[click.Parameter] = [
+        _option(*one) for one in _OWN if one[0] in {"--module", "--code-dir", "--training-config"}
+    ]
     settings = {"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": True}
     return click.Command(
         "trainer", params=options, add_help_option=False, context_settings=settings, callback=lambda **values: values

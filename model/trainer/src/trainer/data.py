@@ -88,4 +88,5 @@ def _check(part: str, examples: tuple[Features, NDArray[Any]]) -> None:
 def _taken(features: Features, chosen: NDArray[Any]) -> Features:
     if isinstance(features, dict):
         return {name: values[chosen] for name, values in features.items()}
-    return features[chosen]
+    taken: NDArray[Any] = features[chosen]
+    return taken

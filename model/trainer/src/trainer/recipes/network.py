@@ -42,7 +42,7 @@ class Pictures(Recipe):
         """
         import keras  # noqa: PLC0415 - declarations are read without TensorFlow
 
-        images, _ = data.train  # type: ignore[misc]
+        images, _ = data.train
         model = keras.Sequential(
             [
                 keras.Input(images.shape[1:], name="pixels"),  # type: ignore[union-attr]
