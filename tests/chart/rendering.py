@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -37,12 +37,15 @@ class Component:
     # Init containers that stay, where they are there at all.
     sidecars: tuple[str, ...] = ()
     writes_models: bool = False
+    # Values without which it is not there.
+    needs: Mapping[str, Any] = field(default_factory=dict)
 
 
 COMPONENTS = {
-    "training": Component("Job", (), "training", writes_models=True),
+    "training": Component("Job", ("check", "training"), "training", sidecars=("server",), writes_models=True),
     "server": Component("Deployment", ("loader",), "server", sidecars=("follower",)),
     "api": Component("Deployment", (), "api"),
+    "tensorboard": Component("Deployment", (), "tensorboard", needs={"enabled": True}),
 }
 SERVING = ("server", "api")
 
@@ -68,7 +71,8 @@ def at(manifest: Manifest, path: str) -> Any:
 
 def pod_spec(manifest: Manifest) -> Manifest:
     """Return the pod spec of a workload or pod."""
-    spec: Manifest = at(manifest, "spec" if manifest["kind"] == "Pod" else "spec.template.spec")
+    paths_by_kind = {"Pod": "spec", "CronJob": "spec.jobTemplate.spec.template.spec"}
+    spec: Manifest = at(manifest, paths_by_kind.get(manifest["kind"], "spec.template.spec"))
     return spec
 
 
@@ -120,8 +124,8 @@ class Rendered:
         return self.of_kind("Job", "Deployment")
 
     def pod_makers(self) -> list[Manifest]:
-        """Return everything that makes a pod: the workloads and the pod of `helm test`."""
-        return [*self.workloads(), *self.of_kind("Pod")]
+        """Return everything that makes a pod: the workloads, a schedule's Jobs, and the pod of `helm test`."""
+        return [*self.workloads(), *self.of_kind("CronJob", "Pod")]
 
 
 def render(
@@ -142,13 +146,19 @@ def render_text(values: str, flags: tuple[str, ...] = (), helm: str = "helm4", r
     return Rendered(template(values, flags, helm, release))
 
 
-def template(values: str, flags: tuple[str, ...] = (), helm: str = "helm4", release: str = RELEASE) -> str:
+def template(
+    values: str,
+    flags: tuple[str, ...] = (),
+    helm: str = "helm4",
+    release: str = RELEASE,
+    chart: Path = paths.CHART,
+) -> str:
     """Return what `helm template` prints for values (YAML); raise RefusedError with Helm's words."""
     command = [
         str(HELMS[helm]()),
         "template",
         release,
-        str(paths.CHART),
+        str(chart),
         f"--namespace={NAMESPACE}",
         # A Helm built from source without its release flags takes a Kubernetes of long ago for the default.
         f"--kube-version={KUBE_VERSION}",

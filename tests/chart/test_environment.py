@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -11,9 +12,10 @@ import pytest
 
 import model_api.config
 import model_loader.config
+import model_publisher.config
 import trainer.config
+from model_publisher import gates
 from tests.chart.rendering import KEY, at, containers, environment, pod_spec, render, render_case
-from trainer.config import Parameters
 
 if TYPE_CHECKING:
     from tests.chart.rendering import Rendered
@@ -23,10 +25,29 @@ LARGEST = 9_223_372_036_854_775_807
 
 
 def trainer_config(rendered: Rendered) -> trainer.config.Config:
-    """Return what the trainer makes of its container."""
+    """Return what the trainer makes of its container, and of the file that it is told its parameters in."""
     container = rendered.container("training")
-    with mock.patch.dict(os.environ, environment(container), clear=True):
-        return trainer.config.parse(container.get("args", []))
+    config_file = next(
+        at(item, "data")["training.json"]
+        for item in rendered.of_kind("ConfigMap")
+        if "training.json" in at(item, "data")
+    )
+    arguments = container["command"][container["command"].index("trainer") + 1 :] + container.get("args", [])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "training.json"
+        path.write_text(config_file, encoding="utf-8")
+        variables = {**environment(container), "TRAINING_CONFIG": str(path)}
+        variables.pop("CODE_DIR", None)
+        with mock.patch.dict(os.environ, variables, clear=True):
+            return trainer.config.parse(arguments)
+
+
+def publisher_config(rendered: Rendered, name: str = "publisher") -> Any:
+    """Return what the publisher makes of its container, or of that of the check."""
+    container = rendered.container("training", name)
+    variables = {key: value.replace("$$", "$") for key, value in environment(container).items()}
+    with mock.patch.dict(os.environ, variables, clear=True):
+        return model_publisher.config.parse(container["args"])
 
 
 def loader_config(rendered: Rendered, name: str = "loader") -> model_loader.config.Config:
@@ -47,32 +68,96 @@ def api_config(rendered: Rendered) -> model_api.config.Config:
 
 def test_trainer_reads_the_values(everything: Rendered) -> None:
     config = trainer_config(everything)
-    assert config.parameters == Parameters(
-        epochs=11, batch_size=128, hidden_units=256, dropout=0.35, learning_rate=0.0025, seed=2147483647
+    assert config.module == "fashion_mnist"
+    assert config.recipe.values() == {
+        "epochs": 11,
+        "batch_size": 128,
+        "hidden_units": 256,
+        "dropout": 0.35,
+        "learning_rate": 0.0025,
+        "seed": 2147483647,
+    }
+    assert (config.model_dir, config.result_file) == (Path("/output/model"), Path("/output/result.json"))
+    assert (config.checkpoint_dir, config.log_dir) == (Path("/workspace/checkpoints"), Path("/workspace/logs"))
+    assert (config.data_dir, config.data_sha256, config.checkpoint_steps) == (Path("/data"), "3" * 64, 100)
+
+
+def test_publisher_reads_the_values(everything: Rendered) -> None:
+    config = publisher_config(everything)
+    assert (config.model_name, config.signature_name, config.run, config.revision) == (
+        "clothes",
+        "classify",
+        "first",
+        "",
     )
-    assert (config.dataset, config.min_accuracy) == ("fashion-mnist", 0.81)
-    assert (config.model_name, config.model_store) == ("clothes", Path("/model-store"))
-    assert config.data_dir == Path("/training-data")
+    assert (config.model_store, config.workspace) == (Path("/model-store"), Path("/workspaces"))
+    assert gates.parse(config.gates) == [
+        gates.Gate("accuracy", minimum=0.81),
+        gates.Gate("loss", is_compared=True, by=0.02, goal="minimize", allows_other_data=True),
+    ]
+    assert (config.blessing, config.blessing_timeout_seconds) == (True, 222)
+    assert (config.absolute_tolerance, config.relative_tolerance) == (0.003, 0.004)
+    assert (config.keep_versions, config.keep_keys) == (4, 3)
+    assert config.served_rest.startswith("http://")
+
+
+def test_check_and_publisher_agree_on_the_run(rendered: Rendered) -> None:
+    if not rendered.of_kind("Job"):
+        return
+    check, publisher = publisher_config(rendered, "check"), publisher_config(rendered)
+    for name in ("model_name", "model_key", "model_store", "marker", "workspace", "run", "revision", "candidate"):
+        assert getattr(check, name) == getattr(publisher, name), name
+
+
+def test_recipe_decides_its_gates_unless_values_do(default: Rendered) -> None:
+    assert publisher_config(default).gates is None
+    assert publisher_config(render({"training": {"gates": []}})).gates == "[]"
+
+
+def test_check_fetches_data_by_its_digest() -> None:
+    config = publisher_config(render_case("https-data"), "check")
+    assert config.data_uri == "https://data.example.com:8443/payments.tar.gz?part=$(1)"
+    assert (config.data_sha256, config.ca_bundle) == ("4" * 64, Path("/ca-bundle/ca.crt"))
+
+
+def test_scheduled_run_is_called_like_its_job() -> None:
+    rendered = render_case("schedule")
+    schedule = rendered.one("CronJob", "training")
+    for container in containers(schedule).values():
+        by_name = {item["name"]: item for item in container.get("env", [])}
+        for name in {"RUN", "REVISION"} & set(by_name):
+            path = by_name[name]["valueFrom"]["fieldRef"]["fieldPath"]
+            assert path == "metadata.labels['batch.kubernetes.io/job-name']"
+    assert environment(rendered.container("training", "check"))["REVISION"] == ""
+
+
+def test_pinned_versions_are_kept() -> None:
+    config = {"versions": ["5"], "versionLabels": {"stable": "5"}}
+    rendered = render({"model": {"version": 7}, "server": {"config": config}})
+    assert publisher_config(rendered).pinned_versions == {5, 7}
 
 
 def test_trainer_and_loader_agree_on_the_key(default: Rendered) -> None:
     key = at(default.workload("training"), "metadata.labels")[KEY]
-    assert trainer_config(default).model_key == key
+    assert publisher_config(default).model_key == key
     loader = loader_config(default)
     assert (loader.model_name, loader.model_key, loader.model_version) == ("mnist", key, None)
 
 
 def test_small_and_large_numbers_arrive_whole() -> None:
     rendered = render({"training": {"params": {"seed": 2_000_000_000, "learningRate": 1e-05, "epochs": 10_000}}})
-    parameters = trainer_config(rendered).parameters
+    parameters: Any = trainer_config(rendered).recipe
     assert (parameters.seed, parameters.learning_rate, parameters.epochs) == (2_000_000_000, 1e-05, 10_000)
 
 
 def test_decimals_of_set_arrive_as_numbers() -> None:
-    flags = "--set=training.minAccuracy=0.975,training.params.dropout=0,api.requestTimeoutSeconds=2.5"
-    rendered = render({}, flags)
-    assert trainer_config(rendered).min_accuracy == 0.975
-    assert trainer_config(rendered).parameters.dropout == 0
+    flags = (
+        "--set=training.gates[0].metric=accuracy,training.gates[0].min=0.975",
+        "--set=training.params.dropout=0.25,api.requestTimeoutSeconds=2.5",
+    )
+    rendered = render({}, *flags)
+    assert gates.parse(publisher_config(rendered).gates) == [gates.Gate("accuracy", minimum=0.975)]
+    assert trainer_config(rendered).recipe.values()["dropout"] == 0.25
     assert api_config(rendered).request_timeout_seconds == 2.5
 
 
@@ -88,7 +173,7 @@ def test_loader_reads_the_values(everything: Rendered) -> None:
 @pytest.mark.parametrize("name", MODEL_NAMES)
 def test_every_program_takes_the_names_the_chart_takes(name: str) -> None:
     rendered = render({"model": {"name": name}})
-    programs = (trainer_config(rendered), loader_config(rendered), api_config(rendered))
+    programs = (publisher_config(rendered), loader_config(rendered), api_config(rendered))
     assert {config.model_name for config in programs} == {name}
 
 
@@ -128,7 +213,7 @@ def test_further_versions_and_labels_are_exact_to_the_last_digit() -> None:
     config = {"versions": [str(LARGEST - 1)], "versionLabels": {"old": str(LARGEST - 1)}}
     rendered = render({"model": {"version": str(LARGEST)}, "server": {"config": config}})
     assert loader_config(rendered).further_versions == (LARGEST - 1,)
-    text = at(rendered.one("ConfigMap"), "data")["model_config.txt"]
+    text = at(rendered.one("ConfigMap", "server"), "data")["model_config.txt"]
     assert f'version_labels {{ key: "old" value: {LARGEST - 1} }}' in text
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.chart.rendering import COMPONENT, COMPONENTS, KEY, STORE, at, name_of, render
+from tests.chart.rendering import COMPONENT, COMPONENTS, KEY, SERVING, STORE, at, name_of, render
 
 if TYPE_CHECKING:
     from tests.chart.rendering import Rendered
@@ -76,11 +76,16 @@ def test_pods_that_mount_a_store_and_no_others_share_a_label(rendered: Rendered)
             for volume in at(item, "spec.template.spec.volumes")
             if volume["name"] == "model-store"
         ]
+        if at(item, "metadata.labels")[COMPONENT] == "tensorboard":
+            # Of the company of the store where the workspace is on its node (test_training_job.py).
+            continue
         label = at(item, "spec.template.metadata.labels").get(STORE)
         assert [label] == (claims or [None]), name_of(item)
 
 
 def test_key_is_on_every_pod_that_waits_for_it(default: Rendered) -> None:
-    keys = {name: at(default.workload(name), "spec.template.metadata.labels").get(KEY) for name in COMPONENTS}
+    keys = {
+        name: at(default.workload(name), "spec.template.metadata.labels").get(KEY) for name in ("training", *SERVING)
+    }
     assert keys == {"training": keys["server"], "server": keys["server"], "api": None}
     assert keys["server"]

@@ -19,7 +19,7 @@ from tests.chart.rendering import (
 )
 
 if TYPE_CHECKING:
-    from tests.chart.rendering import Rendered
+    from tests.chart.rendering import Manifest, Rendered
 
 READERS_AND_WRITERS = ("training", "server")
 
@@ -33,13 +33,22 @@ def node_rules(rendered: Rendered, component: str) -> list[dict[str, Any]]:
     return terms
 
 
+def claims(rendered: Rendered, component: str = "model-store") -> list[Manifest]:
+    """Return the claims of the model store, or of training's workspace."""
+    return [
+        item
+        for item in rendered.of_kind("PersistentVolumeClaim")
+        if at(item, "metadata.labels")[COMPONENT] == component
+    ]
+
+
 def test_claim_stays_when_the_release_goes(rendered: Rendered) -> None:
-    for item in rendered.of_kind("PersistentVolumeClaim"):
+    for item in claims(rendered):
         assert at(item, "metadata.annotations")["helm.sh/resource-policy"] == "keep", name_of(item)
 
 
 def test_claim_takes_its_values(everything: Rendered) -> None:
-    claim = everything.one("PersistentVolumeClaim")
+    (claim,) = claims(everything)
     assert at(claim, "metadata.annotations")["example.com/claim"] == "model-store"
     assert at(claim, "spec") == {
         "accessModes": ["ReadWriteOnce", "ReadOnlyMany"],
@@ -49,15 +58,27 @@ def test_claim_takes_its_values(everything: Rendered) -> None:
 
 
 def test_storage_class_is_the_clusters_unless_named() -> None:
-    assert "storageClassName" not in at(render().one("PersistentVolumeClaim"), "spec")
-    named = render({"modelStore": {"pvc": {"storageClass": "fast"}}})
-    assert at(named.one("PersistentVolumeClaim"), "spec.storageClassName") == "fast"
+    (claim,) = claims(render())
+    assert "storageClassName" not in at(claim, "spec")
+    (named,) = claims(render({"modelStore": {"pvc": {"storageClass": "fast"}}}))
+    assert at(named, "spec.storageClassName") == "fast"
+
+
+def test_workspace_goes_with_the_release_unless_it_is_kept(default: Rendered, everything: Rendered) -> None:
+    (claim,), (kept,) = claims(default, "training"), claims(everything, "training")
+    assert "annotations" not in claim["metadata"]
+    assert at(kept, "metadata.annotations")["helm.sh/resource-policy"] == "keep"
+    assert at(kept, "spec") == {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "workspace-class",
+        "resources": {"requests": {"storage": "7Gi"}},
+    }
 
 
 @pytest.mark.parametrize("component", READERS_AND_WRITERS)
 def test_existing_claim_is_used_and_none_made(component: str) -> None:
     rendered = render({"modelStore": {"pvc": {"existingClaim": "models"}}})
-    assert rendered.of_kind("PersistentVolumeClaim") == []
+    assert claims(rendered) == []
     volumes = {volume["name"]: volume for volume in pod_spec(rendered.workload(component))["volumes"]}
     assert volumes["model-store"]["persistentVolumeClaim"] == {"claimName": "models"}
 
@@ -136,9 +157,10 @@ def test_pods_share_a_node_with_a_volume_of_one_node(default: Rendered, componen
     ]
 
 
-@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("component", ["training", "server", "api"])
 def test_pods_spread_with_a_volume_of_many_nodes(component: str) -> None:
-    rendered = render({"modelStore": {"pvc": {"accessModes": ["ReadWriteMany"]}}})
+    shared = {"accessModes": ["ReadWriteMany"]}
+    rendered = render({"modelStore": {"pvc": shared}, "training": {"workspace": shared}})
     assert node_rules(rendered, component) == []
 
 

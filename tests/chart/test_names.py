@@ -30,6 +30,8 @@ def test_names_start_with_release_and_chart() -> None:
         f"{prefix}-server",
         f"{prefix}-server-headless",
         f"{prefix}-test",
+        f"{prefix}-workspace",
+        *(item["metadata"]["name"] for item in render().of_kind("ConfigMap")),
     }
     assert job.startswith(f"{prefix}-training-")
     assert len(job) == len(f"{prefix}-training-") + 8

@@ -97,9 +97,17 @@ def test_policies_allow_what_is_needed_and_nothing_else() -> None:
         return [{"podSelector": at(rendered.workload(component), "spec.selector")}]
 
     dns = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
+    training = [
+        {"podSelector": {"matchLabels": {**pods("api")[0]["podSelector"]["matchLabels"], COMPONENT: "training"}}}
+    ]
+    names = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
+    asked = [{"port": 8501}]
     assert allowed == {
-        "training": ([], []),
-        "server": ([{"from": pods("api"), "ports": [{"port": 8500}]}], []),
+        "training": ([], [names, {"to": pods("server"), "ports": asked}]),
+        "server": (
+            [{"from": pods("api"), "ports": [{"port": 8500}]}, {"from": training, "ports": asked}],
+            [],
+        ),
         "api": ([{"ports": [{"port": 8080}]}], [{"to": pods("server"), "ports": [{"port": 8500}]}, dns]),
     }
 

@@ -69,7 +69,7 @@ def test_notes_are_tidy_and_short(case: str) -> None:
     text = notes(CASES[case].read_text(encoding="utf-8"))
     assert "\n\n\n" not in text
     assert not re.search(r"[ \t]+$", text, re.MULTILINE)
-    assert len(text.splitlines()) <= 35
+    assert len(text.splitlines()) <= 47
 
 
 def test_server_and_api_are_waited_for_as_long_as_training_may_take() -> None:
@@ -101,7 +101,8 @@ def test_no_digit_is_sent_to_anybodys_model() -> None:
 
 def test_notes_say_how_to_start_a_suspended_job() -> None:
     text = notes(yaml.safe_dump({"training": {"suspend": True}}))
-    assert """--type merge --patch '{"spec": {"suspend": false}}'""" in text
+    # Not a patch: the next upgrade would meet a field that somebody else owns.
+    assert "upgrade mnist CHART --reuse-values --set training.suspend=false" in text
 
 
 def test_notes_say_what_is_looked_for_in_a_claim() -> None:

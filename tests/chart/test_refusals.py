@@ -124,14 +124,13 @@ def told(values: dict[str, Any], helm: str = "helm4", *flags: str) -> list[str]:
         ),
         pytest.param(
             {"training": {"extraArgs": ["--epochs=9"]}},
-            "training.extraArgs sets --epochs, which the chart sets already: use the key it comes from (README.md "
-            "lists them)",
+            'training.extraArgs has "--epochs=9", which the model key would not know of: parameters are training.params, '
+            "and the trainer's own flags but --checkpoint-steps come from the keys of training (README.md lists them)",
             id="input-beside-the-key",
         ),
         pytest.param(
             {"training": {"extraEnv": [{"name": "SEED", "value": "7"}]}},
-            "training.extraEnv sets SEED, which the chart sets already: use the key it comes from (README.md lists "
-            "them)",
+            "training.extraEnv sets SEED, a parameter that the model key would not know of: set training.params.seed",
             id="variable-beside-the-key",
         ),
         pytest.param(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 IMPURE = ("lookup", "randAlpha", "randNumeric", "now", "uuidv4", ".Release.Revision", ".Release.IsUpgrade", "genCA")
 TEMPLATES = paths.CHART / "templates"
 NAMESPACED = {
-    "ConfigMap", "Deployment", "HTTPRoute", "HorizontalPodAutoscaler", "Ingress", "Job", "NetworkPolicy",
+    "ConfigMap", "CronJob", "Deployment", "HTTPRoute", "HorizontalPodAutoscaler", "Ingress", "Job", "NetworkPolicy",
     "PersistentVolumeClaim", "Pod", "PodDisruptionBudget", "Service", "ServiceAccount",
 }  # fmt: skip
 

@@ -99,6 +99,7 @@ def test_everything_case_sets_every_key(everything_values: dict[str, Any]) -> No
         "loader.image.digest",
         "server.image.digest",
         "api.image.digest",
+        "tensorboard.image.digest",
     }
     for value in chart_docs.walk(schema, chart_docs.load_values(), schema):
         found: Any = everything_values

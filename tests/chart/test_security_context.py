@@ -62,7 +62,10 @@ def test_programs_have_a_place_to_write(rendered: Rendered) -> None:
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_platform_may_choose_the_user(component: str) -> None:
-    rendered = render({component: {"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}}})
+    needs = COMPONENTS[component].needs
+    rendered = render(
+        {component: {**needs, "podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}}}
+    )
     context = pod_spec(rendered.workload(component))["securityContext"]
     assert context == {
         "runAsNonRoot": True,
@@ -73,9 +76,13 @@ def test_platform_may_choose_the_user(component: str) -> None:
 
 @pytest.mark.parametrize(("component", "container", "user"), [
     ("training", "training", 20011),
+    ("training", "check", 20016),
+    ("training", "publisher", 20016),
+    ("training", "server", 20013),
     ("server", "loader", 20012),
     ("server", "server", 20013),
     ("api", "api", 20014),
+    ("tensorboard", "tensorboard", 20015),
 ])  # fmt: skip
 def test_contexts_of_values_reach_their_container(
     everything: Rendered, component: str, container: str, user: int

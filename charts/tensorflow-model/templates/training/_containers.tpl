@@ -148,7 +148,7 @@ publisher looks by itself. Takes the root context.
     - --port=8500
     - --rest_api_port=8501
     # It starts without a model, since a server that cannot load its first one ends and says nothing to the publisher,
-    # which names the candidate in this file once it is there.
+    # which names the candidate in this file once the server listens.
     - --model_config_file=/candidate/models.config
     - --model_config_file_poll_wait_seconds=1
     - --max_num_load_retries=0

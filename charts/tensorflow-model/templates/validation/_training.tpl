@@ -6,6 +6,7 @@
 {{- include "tensorflow-model.validation.data" . }}
 {{- include "tensorflow-model.validation.gates" . }}
 {{- include "tensorflow-model.validation.workspace" . }}
+{{- include "tensorflow-model.validation.arguments" . }}
 {{- end }}
 {{- if and .Values.tensorboard.enabled (not (and .Values.training.enabled .Values.training.workspace.enabled)) }}
 tensorboard.enabled is true but there is no workspace that it could show runs of: set training.enabled=true and training.workspace.enabled=true, or tensorboard.enabled=false
@@ -97,6 +98,26 @@ training.module is {{ .Values.training.module }} but the training image has {{ k
   {{- end }}
 {{- end }}
 {{- $words | join " " }}: {{ .help }}
+{{- end }}
+
+{{/*
+Arguments and variables that would be parameters beside the model key, which would not know of them. Takes the root
+context.
+*/}}
+{{- define "tensorflow-model.validation.arguments" -}}
+{{- $recipe := include "tensorflow-model.training.recipe" . | fromJson }}
+{{- range .Values.training.extraArgs }}
+{{- if $.Values.training.command }}
+training.extraArgs has {{ toJson . }} but training.command is a whole command: put it there, where the model key knows of it
+{{- else if not (hasPrefix "--checkpoint-steps" .) }}
+training.extraArgs has {{ toJson . }}, which the model key would not know of: parameters are training.params, and the trainer's own flags but --checkpoint-steps come from the keys of training (README.md lists them)
+{{- end }}
+{{- end }}
+{{- range .Values.training.extraEnv }}
+{{- if hasKey (default dict $recipe.parameters) (lower .name) }}
+training.extraEnv sets {{ .name }}, a parameter that the model key would not know of: set training.params.{{ lower .name | camelcase | untitle }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* Data that is in no place, or in two. Takes the root context. */}}

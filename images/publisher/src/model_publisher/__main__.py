@@ -86,9 +86,9 @@ def publish(options: Publish) -> None:
     description = candidate.describe(
         incoming, result, options.signature_name, options.model_key, _parameters(options.training_config)
     )
-    candidate.show(incoming, home)
+    candidate.place(incoming, home)
     if options.blessing:
-        _bless(options, description)
+        _bless(options, description, home)
     version = _publish(publisher, home / str(candidate.VERSION), description.created, options.revision)
     tell(f"published {options.model_name}/{options.model_key}/{version}")
     _retain(options, publisher)
@@ -124,7 +124,7 @@ def _served(options: Publish, publisher: Publisher) -> gates.Served | None:
     return found
 
 
-def _bless(options: Publish, description: Description) -> None:
+def _bless(options: Publish, description: Description, home: Path) -> None:
     # grpc takes half a second to import: only after everything that can be refused without it.
     from model_publisher.blessing import Blessing  # noqa: PLC0415
 
@@ -134,7 +134,7 @@ def _bless(options: Publish, description: Description) -> None:
         options.blessing_timeout_seconds,
         options.absolute_tolerance,
         options.relative_tolerance,
-    ).give(description)
+    ).give(description, lambda: candidate.show(home))
 
 
 def _publish(publisher: Publisher, folder: Path, created: str, revision: str) -> int:

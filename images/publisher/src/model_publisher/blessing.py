@@ -48,11 +48,17 @@ class Blessing:
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], object] = time.sleep
 
-    def give(self, description: Description) -> None:
-        """Return when the server has loaded the candidate and answered its example; raise NotGoodEnoughError."""
+    def give(self, description: Description, show: Callable[[], object]) -> None:
+        """Return when the server has loaded the candidate and answered its example; raise NotGoodEnoughError.
+
+        `show` has the server find the candidate. It is called once the server listens: one that cannot load the first
+        model it finds would end before that, and nobody would learn why.
+        """
         start = self.clock()
         deadline = start + self.timeout_seconds
         with grpc.insecure_channel(self.server, _NO_LIMIT) as channel:
+            self._wait_until_it_listens(channel, deadline)
+            show()
             self._wait_until_loaded(channel, deadline)
             loaded = self.clock()
             known = self._signature(channel, description.signature, deadline)
@@ -63,18 +69,25 @@ class Blessing:
             self._compare(known, description.example.outputs, answer)
         tell(f"blessed: loaded in {loaded - start:.1f} s, answered its example in {self.clock() - loaded:.2f} s")
 
-    def _wait_until_loaded(self, channel: grpc.Channel, deadline: float) -> None:
-        ask: Any = channel.unary_unary("/tensorflow.serving.ModelService/GetModelStatus")
-        request = serving_pb2.GetModelStatusRequest()
-        request.model_spec.name = self.model_name
-        reason = "it does not listen"
+    def _wait_until_it_listens(self, channel: grpc.Channel, deadline: float) -> None:
         while True:
             try:
-                reply = ask(request.SerializeToString(), timeout=CALL_SECONDS)
+                self._states(channel)
+            except grpc.RpcError as error:
+                # An answer is an answer: it knows no model yet.
+                if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
+                    return
+                self._pause(deadline, _told(error))
+            else:
+                return
+
+    def _wait_until_loaded(self, channel: grpc.Channel, deadline: float) -> None:
+        while True:
+            try:
+                states = self._states(channel)
             except grpc.RpcError as error:
                 reason = _told(error)
             else:
-                states = serving_pb2.GetModelStatusResponse.FromString(reply).model_version_status
                 if any(state.state == _AVAILABLE for state in states):
                     return
                 for state in states:
@@ -82,13 +95,23 @@ class Blessing:
                         told = _short(state.status.error_message)
                         raise NotGoodEnoughError(f"the server cannot load the model: {told}: nothing was published")
                 reason = "it is still loading" if states else "it has not found the model yet"
-            if self.clock() >= deadline:
-                raise NotGoodEnoughError(
-                    f"the server did not load the model in {self.timeout_seconds:g} s "
-                    f"(training.blessing.timeoutSeconds): {reason}; its log is in the container server of this pod: "
-                    "nothing was published"
-                )
-            self.pause(POLL_SECONDS)
+            self._pause(deadline, reason)
+
+    def _states(self, channel: grpc.Channel) -> Any:
+        """Return the states of the model's versions; raise RpcError where there is no answer, or no model."""
+        ask: Any = channel.unary_unary("/tensorflow.serving.ModelService/GetModelStatus")
+        request = serving_pb2.GetModelStatusRequest()
+        request.model_spec.name = self.model_name
+        reply = ask(request.SerializeToString(), timeout=CALL_SECONDS)
+        return serving_pb2.GetModelStatusResponse.FromString(reply).model_version_status
+
+    def _pause(self, deadline: float, reason: str) -> None:
+        if self.clock() >= deadline:
+            raise NotGoodEnoughError(
+                f"the server did not load the model in {self.timeout_seconds:g} s (training.blessing.timeoutSeconds): "
+                f"{reason}; its log is in the container server of this pod: nothing was published"
+            )
+        self.pause(POLL_SECONDS)
 
     def _signature(self, channel: grpc.Channel, name: str, deadline: float) -> signatures.Signature:
         ask: Any = channel.unary_unary("/tensorflow.serving.PredictionService/GetModelMetadata")

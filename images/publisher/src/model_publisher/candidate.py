@@ -86,10 +86,17 @@ def describe(folder: Path, result: Result, signature: str, key: str, parameters:
     return description
 
 
-def show(incoming: Path, home: Path) -> None:
-    """Have the server find the candidate, all of it at once."""
+def place(incoming: Path, home: Path) -> None:
+    """Give a candidate its place, all of it at once."""
     try:
         incoming.rename(home / str(VERSION))
+    except OSError as error:
+        raise PassingError(f"the model cannot be put in its place: {error.strerror}") from error
+
+
+def show(home: Path) -> None:
+    """Have the server find the candidate."""
+    try:
         _configure(home.parent, f'config {{ name: "{home.name}" base_path: "{home}" model_platform: "tensorflow" }}')
     except OSError as error:
         raise PassingError(f"the model cannot be shown to the server: {error.strerror}") from error
