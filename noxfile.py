@@ -23,6 +23,8 @@ TENSORFLOW = [
     *(IMAGES / name / "requirements.txt" for name in ("tensorflow", "training", "server", "api")),
 ]
 SLIM = [LOCKS / "test.txt", *(IMAGES / name / "requirements.txt" for name in ("api", "loader", "publisher"))]
+# Packages that are tested where there is no TensorFlow.
+UNTOUCHED_BY_TENSORFLOW = ("api", "ci", "codec", "description", "download", "loader", "publisher", "store")
 NODE = ROOT / "ci" / "node" / "files"
 SCRIPTS = [
     "ci/nox",
@@ -78,7 +80,10 @@ def unit(session: nox.Session, environment: str) -> None:
     suites = {
         "slim": (
             SLIM,
-            [f"unit/{name}" for name in ("api", "ci", "codec", "description", "download", "loader", "publisher", "store")],
+            [
+                f"unit/{name}"
+                for name in ("api", "ci", "codec", "description", "download", "loader", "publisher", "store")
+            ],
         ),
         "tensorflow": (TENSORFLOW, ["unit/trainer", "unit/server", "contract", "gateway", "publishing"]),
     }

@@ -77,10 +77,10 @@ def write_models(folder: Path) -> None:
 
     images, labels = np.zeros((1, 28, 28), np.uint8), np.zeros((1,), np.uint8)
     model = Mnist().model(Data(train=(images, labels), test=(images, labels)))
-    version = folder / "mnist" / "1"
-    version.parent.mkdir()
-    export.write(model, version)
-    export.write_warmup({"pixels": images.astype(np.float32)}, version)
+    first = folder / "mnist" / "1"
+    first.parent.mkdir()
+    export.write(model, first)
+    export.write_warmup({"pixels": images.astype(np.float32)}, first)
 
     large = tf.Module()
     large.values = tf.Variable(tf.random.normal((RELOADED_FLOATS,), seed=1))

@@ -24,7 +24,7 @@ WAYS = ("trainer", "model.fit")
 
 def main() -> int:
     """Compare every recipe; return 1 where one is below its goal."""
-    return int(not all([compare(recipe) for recipe in RECIPES]))
+    return int(not all(list(map(compare, RECIPES))))
 
 
 def compare(recipe: str) -> bool:
@@ -66,7 +66,7 @@ def one(name: str, way: str) -> None:
     if way == "trainer":
         recipe.fit(model, data, Training(recipe, lambda _: None))
     else:
-        features, labels = data.train  # type: ignore[misc]
+        features, labels = data.train
         model.fit(features, labels, epochs=recipe.epochs, batch_size=recipe.batch_size, verbose=0)
     print(time.monotonic() - start, recipe.evaluate(model, data)["accuracy"])
 

@@ -44,7 +44,7 @@ def data(**given: str) -> dict[str, Any]:
 CODE = {"module": "fraud", "code": {"fraud.py": "first"}}
 
 # What leaves Job and key alone.
-NOTHING = {
+NOTHING: dict[str, dict[str, Any]] = {
     "server.replicaCount": {"server": {"replicaCount": 2}},
     "server.batching": {"server": {"batching": {"enabled": True}}},
     "api.batchSize": {"api": {"batchSize": 8}},
@@ -58,7 +58,7 @@ NOTHING = {
     "ingress": {"ingress": {"enabled": True, "hosts": [{"host": "a.example.com"}]}},
 }
 # What makes a new Job, which finds its model published.
-JOB = {
+JOB: dict[str, dict[str, Any]] = {
     "training.resources": {"training": {"resources": {"limits": {"memory": "4Gi"}}}},
     "training.gates": {"training": {"gates": [{"metric": "accuracy", "min": 0.5}]}},
     "training.blessing.enabled": {"training": {"blessing": {"enabled": False}}},
@@ -85,7 +85,7 @@ JOB = {
     "server.resources": {"server": {"resources": {"limits": {"memory": "4Gi"}}}},
 }
 # What trains another model.
-KEY_TOO = {
+KEY_TOO: dict[str, dict[str, Any]] = {
     "whole number": {"training": {"params": {"epochs": 6}}},
     "decimal": {"training": {"params": {"dropout": 0.21}}},
     "seed": {"training": {"params": {"seed": 43}}},

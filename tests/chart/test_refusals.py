@@ -124,8 +124,9 @@ def told(values: dict[str, Any], helm: str = "helm4", *flags: str) -> list[str]:
         ),
         pytest.param(
             {"training": {"extraArgs": ["--epochs=9"]}},
-            'training.extraArgs has "--epochs=9", which the model key would not know of: parameters are training.params, '
-            "and the trainer's own flags but --checkpoint-steps come from the keys of training (README.md lists them)",
+            'training.extraArgs has "--epochs=9", which the model key would not know of: parameters are '
+            "training.params, and the trainer's own flags but --checkpoint-steps come from the keys of training "
+            "(README.md lists them)",
             id="input-beside-the-key",
         ),
         pytest.param(

@@ -5,6 +5,9 @@ import random
 import sys
 from pathlib import Path
 
+MORNING = 6
+SUSPICIOUS = 3
+
 
 def main(path: Path, rows: int = 4000) -> None:
     """Write so many payments; fraud is large, at night, and far from home."""
@@ -14,8 +17,9 @@ def main(path: Path, rows: int = 4000) -> None:
         table.writerow(["amount", "hour", "distance", "fraud"])
         for _ in range(rows):
             amount, hour, distance = chance.expovariate(0.02), chance.randrange(24), chance.expovariate(0.1)
-            suspicion = amount / 60 + distance / 15 + (hour < 6) * 1.5
-            table.writerow([f"{amount:.2f}", hour, f"{distance:.1f}", int(suspicion + chance.gauss(0, 0.3) > 3)])
+            suspicion = amount / 60 + distance / 15 + (hour < MORNING) * 1.5
+            is_fraud = suspicion + chance.gauss(0, 0.3) > SUSPICIOUS
+            table.writerow([f"{amount:.2f}", hour, f"{distance:.1f}", int(is_fraud)])
 
 
 if __name__ == "__main__":

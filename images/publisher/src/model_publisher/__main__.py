@@ -139,6 +139,7 @@ def _bless(options: Publish, description: Description, home: Path) -> None:
 
 def _publish(publisher: Publisher, folder: Path, created: str, revision: str) -> int:
     start = time.monotonic()
+    publisher.prepare()
     with publisher.publication() as publication:
         shutil.copytree(folder, publication.folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
         version = publisher.commit(publication, created=created, packages={}, revision=revision)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from trainer.data import Features
 
 EVALUATION_BATCH_SIZE = 1000
@@ -55,6 +59,14 @@ def in_order(features: Features, labels: Any) -> tf.data.Dataset:
 def _for_keras(values: tf.Tensor) -> tf.Tensor:
     # Bytes, such as pixels, are numbers to a network; other types are as the model's inputs have them.
     return tf.cast(values, tf.float32) if values.dtype == tf.uint8 else values
+
+
+@contextlib.contextmanager
+def of_any_length() -> Iterator[None]:
+    """Let a stream end when it ends: Keras warns of one whose length nobody knew."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Your input ran out of data")
+        yield
 
 
 def take(features: Features, count: int) -> Features:

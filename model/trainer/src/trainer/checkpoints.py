@@ -70,7 +70,7 @@ class Checkpoints:
             before = [tf.identity(one) for one in self._values()]
             try:
                 self._checkpoint.restore(path).assert_existing_objects_matched()
-            except (OSError, ValueError, AssertionError, tf.errors.OpError) as error:
+            except (OSError, ValueError, IndexError, AssertionError, tf.errors.OpError) as error:
                 for variable, value in zip(self._values(), before, strict=True):
                     variable.assign(value)
                 tell(f"checkpoint {os.path.basename(path)} is left out: {_first_line(error)}")  # noqa: PTH119

@@ -88,7 +88,7 @@ def _example(model: keras.Model, signature: Signature, rows: Mapping[str, NDArra
         computed = dict(zip(known.outputs, outputs, strict=True))
     return {
         "inputs": {name: _json(values.numpy()[0]) for name, values in first.items()},
-        "outputs": {name: _json(np.asarray(values)[0]) for name, values in computed.items()},
+        "outputs": {name: _json(values.numpy()[0]) for name, values in computed.items()},
     }
 
 

@@ -12,7 +12,7 @@ class TrainerError(Exception):
 
 
 class InputError(TrainerError):
-    """Bad flags or parameters, a recipe that is none, or data that is missing or damaged: trying again does not help."""
+    """Bad flags or parameters, a recipe that is none, or data that is missing: trying again does not help."""
 
 
 class StorageError(TrainerError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import tensorflow as tf
 
 from trainer import batches
@@ -20,7 +19,8 @@ EXAMPLES = 128
 def evaluate(model: keras.Model, examples: Examples) -> dict[str, float]:
     """Return the loss and the compiled metrics of a model by Keras' names."""
     dataset = batches.in_order(*examples) if isinstance(examples, tuple) else examples
-    found = model.evaluate(dataset, verbose=0, return_dict=True)
+    with batches.of_any_length():
+        found = model.evaluate(dataset, verbose=0, return_dict=True)
     return {name: float(value) for name, value in found.items()}
 
 
@@ -29,4 +29,4 @@ def first_examples(examples: Examples) -> Any:
     if isinstance(examples, tuple):
         return batches.take(examples[0], EXAMPLES)
     features = next(iter(examples))[0]
-    return tf.nest.map_structure(lambda one: np.asarray(one)[:EXAMPLES], features)
+    return tf.nest.map_structure(lambda one: one.numpy()[:EXAMPLES], features)

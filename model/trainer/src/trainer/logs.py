@@ -30,10 +30,12 @@ class Logs:
         """Log the run's parameters and what it reached."""
         if self._folder is None:
             return
-        with tf.summary.create_file_writer(str(self._folder / "test")).as_default():
+        writer = tf.summary.create_file_writer(str(self._folder / "test"))
+        with writer.as_default():
             hparams.hparams({name: _plain(value) for name, value in parameters.items()})
             for name, value in metrics.items():
                 tf.summary.scalar(name, value, step=0)
+        writer.close()
 
 
 def _plain(value: Any) -> Any:

@@ -142,7 +142,9 @@ def parameter(
     below: float | None = None,
     choices: Sequence[Any] = (),
 ) -> Any:
-    """Declare a recipe's parameter: `units: int = parameter(32, minimum=1, help="units of the hidden layer")`.
+    """Declare a parameter of a recipe.
+
+    In the class it reads `units: int = parameter(32, minimum=1, help="units of the hidden layer")`.
 
     Its type is the annotation: int, float, str, bool, or a list of one of the first three. `minimum` and `maximum`
     belong to what is allowed, `above` and `below` do not. On an instance the attribute is the value.
@@ -263,14 +265,14 @@ def _scalar_in(text: str, kind: str) -> Any:
     word = text.strip()
     if kind == "boolean":
         return {"true": True, "false": False}.get(word.lower(), word)
-    try:
-        return int(word) if re.fullmatch("[+-]?[0-9]{1,40}", word) else float(word)
-    except ValueError:
-        return word
+    # int() and float() also take underscores and other scripts' digits.
+    if re.fullmatch("[+-]?[0-9]{1,40}", word):
+        return int(word)
+    return float(word) if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", word) else word
 
 
 def _whole(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if math.isfinite(value) and value == int(value) else None
 

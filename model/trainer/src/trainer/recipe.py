@@ -37,7 +37,7 @@ class Recipe:
     labels: ClassVar[Sequence[str]] = ()
     # What the model must reach to be published, unless values say otherwise: [{"metric": "accuracy", "min": 0.8}].
     gates: ClassVar[Sequence[Mapping[str, Any]]] = ()
-    # What inputs mean, by name, for those who send them: {"pixels": {"meaning": "image", "minimum": 0, "maximum": 255}}.
+    # What inputs mean, by name: {"pixels": {"meaning": "image", "minimum": 0, "maximum": 255}}.
     inputs: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __init__(self, **values: Any) -> None:

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from trainer import data as data_module
-from trainer.batches import Batches
+from trainer.batches import Batches, of_any_length
 from trainer.checkpoints import Checkpoints, Position
 from trainer.errors import InputError
 from trainer.logs import Logs
@@ -81,8 +81,9 @@ class Training:
 
     @staticmethod
     def _fit(model: keras.Model, dataset: tf.data.Dataset, first: int, last: int, callbacks: list[Any]) -> None:
-        # The batches come in a new order each epoch already.
-        model.fit(dataset, initial_epoch=first, epochs=last, shuffle=False, verbose=0, callbacks=callbacks)
+        with of_any_length():
+            # The batches come in a new order each epoch already.
+            model.fit(dataset, initial_epoch=first, epochs=last, shuffle=False, verbose=0, callbacks=callbacks)
 
 
 class _Streamed:

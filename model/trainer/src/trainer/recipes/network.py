@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from trainer import datasets
 from trainer.parameters import parameter
 from trainer.recipe import Recipe
-from trainer.recipes import published
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import keras
 
     from trainer.data import Data
+    from trainer.recipes import published
 
 PIXEL_MAXIMUM = 255.0
 
