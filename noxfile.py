@@ -135,7 +135,7 @@ def down(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def images(session: nox.Session) -> None:
-    """Build the four images and print their sizes (`-- --push REGISTRY` pushes them)."""
+    """Build the images and print their sizes (`-- --push REGISTRY` pushes them, `-- --gpu` is for GPUs)."""
     tool(session, "images")
 
 

@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
 
     build = commands.add_parser("images", help="build the images and print their sizes")
     build.add_argument("--push", metavar="REGISTRY", default="", help="push them to REGISTRY as well")
+    build.add_argument("--gpu", action="store_true", help="with NVIDIA's libraries in training and server")
     build.set_defaults(run=_images)
 
     programs = commands.add_parser("tools", help="build or download helm, kind and kubectl")
@@ -63,7 +64,7 @@ def _ready(options: argparse.Namespace) -> None:
 
 
 def _images(options: argparse.Namespace) -> None:
-    built = images.build()
+    built = images.build(gpu=options.gpu)
     if options.push:
         pushed = images.push(built, options.push)
         values = paths.cache() / "pushed-values.json"

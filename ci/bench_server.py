@@ -56,7 +56,6 @@ class Pair:
 def main() -> int:
     """Run every measure and print its ratio; return 0."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run_here(write_models, folder)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 COMPONENTS = ("training", "publisher", "loader", "server", "api", "tensorboard")
+# Those whose lowest layer is TensorFlow.
+ON_TENSORFLOW = frozenset({"training", "server"})
+GPU_SUFFIX = "-gpu"
 PREFIX = "tensorflow-model-"
 # The layer training and server share; built first, never pushed by itself.
 TENSORFLOW_IMAGE = f"{PREFIX}tensorflow"
@@ -53,26 +56,32 @@ def version() -> str:
     return found[1]
 
 
-def build(components: Sequence[str] = COMPONENTS) -> list[Image]:
-    """Build the images, bases and data sets first; print and return their names and sizes."""
+def build(components: Sequence[str] = COMPONENTS, *, gpu: bool = False) -> list[Image]:
+    """Build the images, bases and data sets first; print and return their names and sizes.
+
+    With `gpu` those that hold TensorFlow hold NVIDIA's libraries too, and their tags end in -gpu.
+    """
     docker_engine.ensure()
     bases = base_image.ensure()
     with step("data sets inside the training image"):
         datasets.fetch(paths.ROOT / "images" / "training" / "data")
+    below = f"{TENSORFLOW_IMAGE}{GPU_SUFFIX * gpu}"
     arguments = {
         "PYTHON_IMAGE": bases.runtime,
         "PYTHON_BUILD_IMAGE": bases.build,
-        "TENSORFLOW_IMAGE": TENSORFLOW_IMAGE,
+        "TENSORFLOW_IMAGE": below,
+        "TENSORFLOW_REQUIREMENTS": "requirements-gpu.txt" if gpu else "requirements.txt",
     }
+    tags = {one: f"{_tag(one)}{GPU_SUFFIX * (gpu and one in ON_TENSORFLOW)}" for one in components}
     with _secrets() as secrets:
-        if {"training", "server"} & set(components):
-            _build("tensorflow", TENSORFLOW_IMAGE, arguments, secrets)
-        for component in components:
-            _build(component, _tag(component), arguments, secrets)
-    built = [Image(component, _tag(component), _size_bytes(_tag(component))) for component in components]
+        if ON_TENSORFLOW & set(components):
+            _build("tensorflow", below, arguments, secrets)
+        for component, tag in tags.items():
+            _build(component, tag, arguments, secrets)
+    built = [Image(component, tag, _size_bytes(tag)) for component, tag in tags.items()]
     for image in built:
         print(f"  {image.tag}: {image.size_bytes / MEBIBYTE:.0f} MiB")
-    print(f"  (training and server share {TENSORFLOW_IMAGE}: {_size_bytes(TENSORFLOW_IMAGE) / MEBIBYTE:.0f} MiB)")
+    print(f"  (training and server share {below}: {_size_bytes(below) / MEBIBYTE:.0f} MiB)")
     return built
 
 
@@ -83,7 +92,8 @@ def push(images: Sequence[Image], registry: str) -> list[Image]:
 
 def push_tensorflow(registry: str) -> dict[str, object]:
     """Push the layer that training and server share, TensorFlow and nothing of ours; return its `image` value."""
-    tag = f"{TENSORFLOW_IMAGE}:latest"
+    tag = f"{TENSORFLOW_IMAGE}:{version()}"
+    run([docker_engine.client(), "tag", TENSORFLOW_IMAGE, tag])
     return _push(Image("tensorflow", tag, _size_bytes(tag)), registry).values()
 
 
@@ -143,7 +153,7 @@ def _secrets() -> Iterator[list[str]]:
 
 def _push(image: Image, registry: str) -> Image:
     repository = f"{registry.rstrip('/')}/{image.tag.partition(':')[0]}"
-    target = f"{repository}:{version()}"
+    target = f"{repository}:{image.tag.partition(':')[2] or version()}"
     client = docker_engine.client()
     with step(f"push {target}"):
         run([client, "tag", image.tag, target])

@@ -66,6 +66,11 @@ LOCK_FILES = (
     Lock(LOCKS / "protos.txt", group="protos"),
     Lock(TENSORFLOW_LOCK, sources=(TENSORFLOW.with_suffix(".in"),)),
     Lock(
+        TENSORFLOW.with_name("requirements-gpu.txt"),
+        sources=(TENSORFLOW.with_name("requirements-gpu.in"),),
+        constraints=(TENSORFLOW_LOCK,),
+    ),
+    Lock(
         SERVER.with_suffix(".txt"),
         sources=(SERVER.with_suffix(".in"),),
         constraints=(TENSORFLOW_LOCK,),

@@ -54,7 +54,7 @@ def claim(release: Release, name: str) -> None:
     release.core.create_namespaced_persistent_volume_claim(release.namespace, body)
 
 
-def writer(release: Release, claim_name: str) -> None:
+def writer(release: Release, claim_name: str, name: str = WRITER) -> None:
     """Start a pod that has TensorFlow and the claim; return when commands can run in it."""
     container = {
         "name": WRITER,
@@ -65,7 +65,7 @@ def writer(release: Release, claim_name: str) -> None:
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
     pod = {
-        "metadata": {"name": WRITER},
+        "metadata": {"name": name},
         "spec": {
             "terminationGracePeriodSeconds": 1,
             "securityContext": {
@@ -85,7 +85,7 @@ def writer(release: Release, claim_name: str) -> None:
     release.core.create_namespaced_pod(release.namespace, pod)
 
     def runs() -> bool:
-        return bool(release.core.read_namespaced_pod(WRITER, release.namespace).status.phase == "Running")
+        return bool(release.core.read_namespaced_pod(name, release.namespace).status.phase == "Running")
 
     wait_for(runs, "the writer runs", READY_TIMEOUT_SECONDS)
 

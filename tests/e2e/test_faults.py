@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e import clients
+from tests.e2e import clients, training
 from tests.e2e.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -54,25 +54,35 @@ def test_killed_server_comes_back_and_predicts(installed: Release) -> None:
 
 def test_model_below_the_gate_is_not_published(installed: Release) -> None:
     before = clients.served_model(installed)
-    below = values(minAccuracy=0.999)
+    below = values(gates=[{"metric": "accuracy", "min": 0.999}])
     below["training"]["params"] = {"epochs": 1, "seed": 7}
     installed.upgrade(below, wait=False)
     job = installed.wait_for_job("Failed")
-    pods = installed.core.list_namespaced_pod(installed.namespace, label_selector=f"job-name={job.metadata.name}").items
-    ended = [pod.status.container_statuses[0].state.terminated for pod in pods]
-    assert [state.exit_code for state in ended] == [3]
-    assert "is below the minimum 0.9990: nothing was published" in ended[0].message
+    pods = training.pods(installed, job.metadata.name)
+    assert len(pods) == 1
+    ended = training.ends(pods[0])["publisher"]
+    assert ended.exit_code == 3
+    assert "is below the minimum 0.999: nothing was published" in ended.message
     assert clients.served_model(installed)["version"] == before["version"]
 
 
 def test_missing_data_fails_at_once_and_is_named(installed: Release) -> None:
     # Another seed: a model that is published already is not trained, so its data is not read.
-    bad = values(extraArgs=["--data-dir=/nowhere"], params={"epochs": 1, "seed": 8})
+    bad = values(extraEnv=[{"name": "DATASETS_DIR", "value": "/nowhere"}], params={"epochs": 1, "seed": 8})
     installed.upgrade(bad, wait=False)
     job = installed.wait_for_job("Failed")
-    log = installed.kubectl("logs", f"job/{job.metadata.name}")
-    assert "data file /nowhere/mnist/" in log
+    ended = training.ends(training.pods(installed, job.metadata.name)[-1])["training"]
+    assert ended.exit_code == 2
+    assert "data file /nowhere/mnist/" in ended.message
     assert job.status.failed == 1
+
+
+def test_raised_deadline_revives_a_training_that_ran_out_of_time(installed: Release) -> None:
+    late = values(activeDeadlineSeconds=5, params={"epochs": 1, "seed": 9})
+    installed.upgrade(late, wait=False)
+    installed.wait_for_job("Failed")
+    installed.upgrade({**late, "training": {**late["training"], "activeDeadlineSeconds": 600}}, wait=False)
+    installed.wait_for_job()
 
 
 def test_one_flipped_bit_keeps_a_model_from_being_served(installed: Release) -> None:
@@ -108,6 +118,7 @@ def _run_in_store(release: Release, command: list[str]) -> None:
         "metadata": {"name": "store-writer", "labels": dict(job.spec.template.metadata.labels)},
         "spec": {
             **release.core.api_client.sanitize_for_serialization(template),
+            "initContainers": [],
             "containers": [
                 {
                     "name": "writer",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tests.e2e import clients
+from tests.e2e import clients, training
 from tests.e2e.release import TRAINING_TIMEOUT_SECONDS, Release
 from tests.e2e.waiting import wait_for
 
@@ -31,7 +31,7 @@ def installed(release: Release) -> Release:
 def test_job_completes_and_logs_its_accuracy(installed: Release) -> None:
     job = installed.wait_for_job(timeout_seconds=TRAINING_TIMEOUT_SECONDS)
     log = installed.kubectl("logs", f"job/{job.metadata.name}")
-    accuracy = re.search(r"^test: loss \d\.\d+ accuracy (0\.\d+) on 10000 images$", log, re.MULTILINE)
+    accuracy = re.search(r"^test: accuracy (0\.\d+) loss \d\.\d+$", log, re.MULTILINE)
     assert accuracy is not None, log
     assert float(accuracy[1]) >= LEAST_ACCURACY
 
@@ -115,8 +115,29 @@ def test_model_tells_of_itself_through_the_api(installed: Release) -> None:
     assert facts["key"] == installed.current_job().metadata.labels["tensorflow-model/model-key"]
     assert facts["labels"] == [str(digit) for digit in range(10)]
     assert facts["inputs"]["pixels"]["meaning"] == "image"
-    assert facts["metrics"]["test_accuracy"] >= LEAST_ACCURACY
+    assert facts["metrics"]["accuracy"] >= LEAST_ACCURACY
     assert facts["parameters"]["epochs"] == 5
+
+
+def test_real_server_blessed_the_model_in_seconds(installed: Release) -> None:
+    log = training.log(installed, "publisher")
+    told = re.search(r"^blessed: loaded in (\d+\.\d) s, answered its example in \d+\.\d+ s$", log, re.MULTILINE)
+    assert told is not None, log
+    assert float(told[1]) < 60
+
+
+def test_job_ends_with_its_publisher_and_not_a_grace_period_later(installed: Release) -> None:
+    job = installed.wait_for_job()
+    ended = training.ends(training.pods(installed, job.metadata.name)[-1])["publisher"].finished_at
+    # The server beside it is told to stop, and does.
+    assert (job.status.completion_time - ended).total_seconds() < 15
+
+
+def test_user_code_has_nothing_of_the_store(installed: Release) -> None:
+    spec = installed.current_job().spec.template.spec
+    code = next(container for container in spec.init_containers if container.name == "training")
+    assert "model-store" not in {mount.name for mount in code.volume_mounts}
+    assert not [item.name for item in code.env if item.name == "MODEL_STORE"]
 
 
 def test_api_has_no_volume_of_the_model(installed: Release) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import io
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ci import datasets, demo, paths
-from tests.e2e import clients, own_model
+from tests.e2e import clients, own_model, quick, training
+from tests.e2e.release import Release
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tests.e2e.digits import Digits
-    from tests.e2e.release import Release
 
 CLAIM = "data"
 TRAIN = Path(__file__).parent / "programs" / "train.py"
@@ -54,6 +55,96 @@ def put(release: Release, name: str, content: bytes) -> None:
     script = f"import sys; open('{own_model.MOUNT}/{name}', 'wb').write(sys.stdin.buffer.read())"
     command = [*release.kubectl_command, "exec", "--stdin", own_model.WRITER, "--", "python3", "-c", script]
     subprocess.run(command, input=content, check=True, capture_output=True)
+
+
+def readme_blocks() -> tuple[str, str]:
+    """Return the recipe and the commands of the README's section on training one's own model."""
+    text = (paths.ROOT / "README.md").read_text(encoding="utf-8")
+    section = text.partition("## Train your own model\n")[2].partition("\n## ")[0]
+    recipe = re.search(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    commands = re.search(r"^```\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert recipe is not None
+    assert commands is not None
+    return recipe[1], commands[1]
+
+
+def test_recipe_of_the_readme_goes_from_a_file_to_a_prediction_as_written(release: Release, tmp_path: Path) -> None:
+    recipe, commands = readme_blocks()
+    assert len([line for line in recipe.splitlines() if line.strip()]) < 30
+    (tmp_path / "fraud.py").write_text(recipe, encoding="utf-8")
+    for name in ("charts", "model"):
+        (tmp_path / name).symlink_to(paths.ROOT / name)
+    home = tmp_path / "home" / ".cache" / "tensorflow-model"
+    home.mkdir(parents=True)
+    (home / "pushed-values.json").write_text(release.access.values.read_text(encoding="utf-8"), encoding="utf-8")
+    place = f"cd {tmp_path}; export HOME={tmp_path}/home HELM_NAMESPACE={release.namespace}"
+    # Where a person would have said it once: kubectl config set-context --current --namespace.
+    context = f"cp $KUBECONFIG {tmp_path}/kubeconfig; export KUBECONFIG={tmp_path}/kubeconfig"
+    namespace = f"kubectl config set-context --current --namespace={release.namespace} >/dev/null"
+    answer = release.shell(f"{place}; {context}; {namespace}\ntrap 'kill $!' EXIT\n{commands}", timeout_seconds=600)
+    assert re.search(r'\{"prediction":"fraud","probability":"(1\.0000|0\.\d{4})"\}$', answer.strip()), answer
+    release.helm("uninstall", "fraud", "--wait", "--timeout=120s")
+
+
+STREAM = """\
+from pathlib import Path
+import keras
+import tensorflow as tf
+from trainer import Data, Recipe
+
+SIDE = 1 << 18
+
+class Stream(Recipe):
+    \"\"\"Learn from files that are larger than the memory of the pod.\"\"\"
+
+    def data(self, folder):
+        def rows(count):
+            files = [str(path) for path in sorted(Path(folder).glob("*.bin"))[:count]]
+            read = tf.data.FixedLengthRecordDataset(files, 4 * SIDE)
+            return read.map(lambda raw: (tf.reshape(tf.io.decode_raw(raw, tf.float32), (SIDE,)), 1.0)).batch(8)
+        return Data(train=rows(None), test=rows(1))
+
+    def model(self, data):
+        pooled = keras.layers.Reshape((SIDE, 1))
+        layers = [keras.Input((SIDE,), name="x"), pooled, keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(1)]
+        model = keras.Sequential(layers)
+        model.compile("sgd", "mse")
+        return model
+
+    def example(self, data):
+        return next(iter(data.test))[0][:1].numpy()
+"""
+# More than the limit by half; the rest of the limit is TensorFlow's own.
+LIMIT_MEBIBYTES, DATA_MEBIBYTES = 1024, 1536
+
+
+def test_data_larger_than_the_memory_limit_trains(release: Release) -> None:
+    streamed = Release(release.access, release.namespace, "streamed")
+    own_model.claim(streamed, "large")
+    own_model.writer(streamed, "large", "large-writer")
+    script = (
+        "import os\nfor number in range(6):\n"
+        " with open(f'/store/{number}.bin', 'wb') as file:\n"
+        f"  [file.write(bytes(1 << 20)) for _ in range({DATA_MEBIBYTES} // 6)]\n"
+        "os.sync()"
+    )
+    streamed.kubectl("exec", "large-writer", "--", "python3", "-c", script)
+    given = quick.values()
+    given["training"] = {
+        "module": "stream",
+        "code": {"stream.py": STREAM},
+        "params": {"epochs": 1},
+        "data": {"existingClaim": "large"},
+        "gates": [],
+        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": f"{LIMIT_MEBIBYTES}Mi"}},
+        "backoffLimit": 0,
+    }
+    streamed.upgrade(given, wait=False)
+    streamed.wait_for_job()
+    assert "epoch 1/1: loss" in training.log(streamed)
+    streamed.kubectl("delete", "pod", "large-writer", "--grace-period=1")
+    streamed.helm("uninstall", "streamed", "--wait", "--timeout=120s")
+    streamed.kubectl("delete", "pvc", "large", "--wait=false")
 
 
 def test_plain_train_py_in_a_foreign_image_needs_one_changed_line(release: Release, digits: Digits) -> None:

@@ -8,7 +8,6 @@ import http.server
 import io
 import tarfile
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +17,7 @@ from model_publisher.errors import PublisherError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 KEY = "0123456789ab"
 
@@ -105,7 +105,7 @@ def test_missing_file_is_no_passing_fault(served: tuple[Path, str], tmp_path: Pa
 
 
 def test_server_that_is_not_there_is_a_passing_fault(tmp_path: Path) -> None:
-    with pytest.raises(PublisherError, match="was not downloaded in 0.1 s") as error:
+    with pytest.raises(PublisherError, match=r"was not downloaded in 0\.1 s") as error:
         workspace.fetch(tmp_path / "w", "http://127.0.0.1:9/a.csv", "a" * 64, timeout_seconds=0.1)
     assert error.value.exit_code == 4
 

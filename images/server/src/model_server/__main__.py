@@ -155,7 +155,6 @@ def _print_version() -> int:
 
 def _quieten_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 
 def run() -> NoReturn:

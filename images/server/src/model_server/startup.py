@@ -123,6 +123,8 @@ def _batched_by_its_file(model: Runner, scheduler: batching.Scheduler, pool: str
 def _session_config(flags: Flags) -> Any:
     """Return the sessions' ConfigProto; thread counts and the GPU's share are the flags', whatever a file says."""
     config = config_pb2.ConfigProto(allow_soft_placement=True)
+    # A server that takes a whole GPU at its start leaves nothing to the one that follows it.
+    config.gpu_options.allow_growth = not flags.per_process_gpu_memory_fraction
     if flags.tensorflow_session_config_file:
         config = config_messages.read(flags.tensorflow_session_config_file, config_messages.SessionConfig)
     both = flags.tensorflow_session_parallelism

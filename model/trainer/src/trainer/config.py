@@ -148,7 +148,7 @@ def _command(recipe: type[Recipe], parameters: Mapping[str, Parameter]) -> click
     return click.Command(
         "trainer",
         params=[*own, *(_option(*one) for one in _OWN)],
-        help=f"{about}\n\nTrain, evaluate, and export for the publisher. Built-in recipes: {others}; --module names another.",
+        help=f"{about}\n\nTrain, evaluate and export. Built-in recipes: {others}; --module names another.",
         callback=lambda **values: values,
     )
 
