@@ -128,11 +128,12 @@ def _install(up: cluster.Cluster) -> None:
 
 
 def _follow_training(up: cluster.Cluster) -> None:
-    """Show the training Job's log as it is written; fail with its reason when it does."""
+    """Show what training tells as it is written, then what its publisher does; fail with the reason when it does."""
     job = _training_job(up)
     with step("training"):
-        pod = _wait_for_start(up, job)
-        _kubectl(up, "logs", "--follow", pod, show=True)
+        _kubectl(up, "logs", "--follow", _wait_for_start(up, job, "training"), "--container=training", show=True)
+    with step("gates, the server's blessing, publishing"):
+        _kubectl(up, "logs", "--follow", _wait_for_start(up, job, "publisher"), "--container=publisher", show=True)
         _wait_for_end(up, job)
 
 
@@ -144,8 +145,8 @@ def _training_job(up: cluster.Cluster) -> str:
     return found[0]
 
 
-def _wait_for_start(up: cluster.Cluster, job: str) -> str:
-    """Return the name of the Job's newest pod once it has a log to show."""
+def _wait_for_start(up: cluster.Cluster, job: str, container: str) -> str:
+    """Return the name of the Job's newest pod once a container of it has a log to show, or never will."""
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
     reason = "no pod yet"
     while time.monotonic() < deadline:
@@ -153,7 +154,7 @@ def _wait_for_start(up: cluster.Cluster, job: str) -> str:
             "items"
         ]
         for pod in sorted(pods, key=lambda item: str(item["metadata"]["creationTimestamp"]), reverse=True):
-            if pod["status"]["phase"] in {"Running", "Succeeded", "Failed"}:
+            if _has_started(pod, container) or pod["status"]["phase"] in {"Succeeded", "Failed"}:
                 return str(pod["metadata"]["name"])
             reason = _tell_change(reason, _waiting_reason(pod))
         time.sleep(POLL_SECONDS)
@@ -164,6 +165,12 @@ def _wait_for_start(up: cluster.Cluster, job: str) -> str:
     )
 
 
+def _has_started(pod: dict[str, Any], container: str) -> bool:
+    status = pod["status"]
+    states = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+    return any(one["name"] == container and {"running", "terminated"} & set(one["state"]) for one in states)
+
+
 def _tell_change(before: str, now: str) -> str:
     if now != before:
         print(f"  {now}", flush=True)
@@ -171,7 +178,11 @@ def _tell_change(before: str, now: str) -> str:
 
 
 def _waiting_reason(pod: dict[str, Any]) -> str:
-    states = [status["state"].get("waiting", {}) for status in pod["status"].get("containerStatuses", [])]
+    status = pod["status"]
+    containers = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+    states = [one["state"].get("waiting", {}) for one in containers]
+    # Those that come later wait for the pod, as is said of them.
+    states = [state for state in states if state.get("reason") != "PodInitializing"]
     conditions = [condition.get("message", "") for condition in pod["status"].get("conditions", [])]
     told = [f"{state.get('reason', '')} {state.get('message', '')}".strip() for state in states] + conditions
     return next((text for text in told if text), str(pod["status"]["phase"]))
