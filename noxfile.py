@@ -25,6 +25,8 @@ TENSORFLOW = [
 SLIM = [LOCKS / "test.txt", *(IMAGES / name / "requirements.txt" for name in ("api", "loader", "publisher"))]
 # Packages that are tested where there is no TensorFlow.
 UNTOUCHED_BY_TENSORFLOW = ("api", "ci", "codec", "description", "download", "loader", "publisher", "store")
+# Tests that may run side by side do, in so many processes.
+SIDE_BY_SIDE = "-n2"
 NODE = ROOT / "ci" / "node" / "files"
 SCRIPTS = [
     "ci/nox",
@@ -110,7 +112,7 @@ def gateway(session: nox.Session) -> None:
 def chart(session: nox.Session) -> None:
     """Render the chart with every values case and hold it to its properties."""
     install(session, LOCKS / "chart.txt")
-    python(session, "-m", "pytest", "tests/chart", *session.posargs)
+    python(session, "-m", "pytest", "tests/chart", SIDE_BY_SIDE, "--dist=worksteal", *session.posargs)
 
 
 @nox.session
@@ -118,7 +120,8 @@ def e2e(session: nox.Session) -> None:
     """Bring up a real cluster and prove the path from data to prediction on it."""
     install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
     session.run(sys.executable, "-m", "ci", "ready", external=True)
-    python(session, "-m", "pytest", "tests/e2e", *session.posargs)
+    # Each module has releases of its own, and waits more than it computes.
+    python(session, "-m", "pytest", "tests/e2e", SIDE_BY_SIDE, "--dist=loadfile", *session.posargs)
 
 
 @nox.session(venv_backend="none")

@@ -12,7 +12,7 @@ import trustme
 
 from ci import docker_engine
 from ci.steps import run
-from tests.e2e import clients, own_model, traffic
+from tests.e2e import clients, own_model, quick, traffic, training
 from tests.e2e.own_model import MOUNT, values
 from tests.e2e.release import API_PORT, Release
 from tests.e2e.waiting import wait_for
@@ -159,13 +159,34 @@ def test_rename_of_the_model_loses_no_request(store: Release) -> None:
     uninstall(release)
 
 
-def test_archive_is_fetched_by_https_and_held_to_its_digest(store: Release) -> None:
-    digest = _archive(store)
-    authority = _https_server(store)
-    bundle = {"ca.crt": authority.cert_pem.bytes().decode()}
+@pytest.fixture(scope="module")
+def archives(store: Release) -> str:
+    """Return the URL that the claim's archives are served at, under an authority that ConfigMap `bundle` holds."""
+    bundle = {"ca.crt": _https_server(store).cert_pem.bytes().decode()}
     store.core.create_namespaced_config_map(store.namespace, {"metadata": {"name": "bundle"}, "data": bundle})
-    uri = f"https://archives.{store.namespace}.svc:8443/churn.tar.gz"
-    source = {"uri": uri, "sha256": digest, "caBundle": {"configMapName": "bundle"}}
+    return f"https://archives.{store.namespace}.svc:8443"
+
+
+def test_training_learns_from_an_archive_that_is_fetched_once(store: Release, archives: str) -> None:
+    own_model.in_store(store, "python3", "-c", "open('/store/score.txt', 'w').write('0.875')")
+    digest = _archive(store, "score.txt", "scores")
+    data = {"uri": f"{archives}/scores.tar.gz", "sha256": digest, "caBundle": {"configMapName": "bundle"}}
+    release = installed(store, "learning", quick.values(data=data, gates=[]))
+    assert clients.served_model(release)["metrics"]["accuracy"] == pytest.approx(0.875)
+    # Another model of the same data: it is in the workspace.
+    release.upgrade(quick.values(data=data, gates=[], revision="again"))
+    assert f"data: {digest[:12]} is in the workspace" in training.log(release, "check")
+    wrong = quick.values(data=data | {"sha256": "0" * 64}, gates=[])
+    release.upgrade(wrong, wait=False)
+    end = training.failure(release, "check")
+    assert end.exit_code == 2
+    assert digest in end.message
+    uninstall(release)
+
+
+def test_archive_is_fetched_by_https_and_held_to_its_digest(store: Release, archives: str) -> None:
+    digest = _archive(store, "churn", "churn")
+    source = {"uri": f"{archives}/churn.tar.gz", "sha256": digest, "caBundle": {"configMapName": "bundle"}}
     release = installed(store, "https", values({"name": "churn", "source": source}))
     assert predict(release, YES).json()["outputs"]["output_0"][0] > 0.99
     assert not [volume for volume in release.pods("server")[0].spec.volumes if volume.persistent_volume_claim]
@@ -178,12 +199,12 @@ def test_archive_is_fetched_by_https_and_held_to_its_digest(store: Release) -> N
     uninstall(release)
 
 
-def _archive(store: Release) -> str:
-    """Pack `churn` into an archive in the claim and return its SHA-256."""
+def _archive(store: Release, packed: str, name: str) -> str:
+    """Pack what is in the claim into an archive there and return its SHA-256."""
     script = (
         "import hashlib, os, tarfile; os.makedirs('/store/archives', exist_ok=True); "
-        "path = '/store/archives/churn.tar.gz'; archive = tarfile.open(path, 'w:gz'); "
-        "archive.add('/store/churn', 'churn'); archive.close(); "
+        f"path = '/store/archives/{name}.tar.gz'; archive = tarfile.open(path, 'w:gz'); "
+        f"archive.add('/store/{packed}', '{packed}'); archive.close(); "
         "print(hashlib.sha256(open(path, 'rb').read()).hexdigest())"
     )
     return own_model.in_store(store, "python3", "-c", script).split()[-1]
