@@ -61,11 +61,8 @@ def readme_blocks() -> tuple[str, str]:
     """Return the recipe and the commands of the README's section on training one's own model."""
     text = (paths.ROOT / "README.md").read_text(encoding="utf-8")
     section = text.partition("## Train your own model\n")[2].partition("\n## ")[0]
-    recipe = re.search(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    commands = re.search(r"^```\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    assert recipe is not None
-    assert commands is not None
-    return recipe[1], commands[1]
+    blocks = dict(re.findall(r"^```(\w*)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL))
+    return blocks["python"], blocks[""]
 
 
 def test_recipe_of_the_readme_goes_from_a_file_to_a_prediction_as_written(release: Release, tmp_path: Path) -> None:
