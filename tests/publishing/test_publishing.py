@@ -89,6 +89,7 @@ def test_comparison_with_nothing_in_service_passes_only_where_nothing_is_publish
     [
         ("nothing", 2, "training left no SavedModel: looked for"),
         ("link", 2, "what training left is no model"),
+        ("link itself", 2, "is a symbolic link"),
         ("garbage", 2, "no model that can be served"),
         ("labels", 3, "the model cannot be served: output_0 has 2 classes but there are 3 labels"),
         ("field", 2, "has a field 'metric', which means nothing"),
@@ -102,6 +103,9 @@ def test_what_training_left_is_refused_by_name(pod: Pod, spoil: str, code: int, 
     elif spoil == "link":
         (model / "assets").mkdir(exist_ok=True)
         (model / "assets" / "vocabulary.txt").symlink_to("/etc/passwd")
+    elif spoil == "link itself":
+        model.rename(pod.output / "elsewhere")
+        model.symlink_to(pod.output / "elsewhere")
     elif spoil == "garbage":
         (model / "saved_model.pb").write_bytes(b"\xff" * 100)
     elif spoil == "labels":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -72,6 +73,20 @@ def test_file_without_end_is_refused(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(result_file.MAXIMUM_BYTES + 1)
     with pytest.raises(PublisherError, match="more than"):
+        result_file.read(path)
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "result.json"
+    if kind == "link":
+        (tmp_path / "elsewhere").write_text("{}", encoding="utf-8")
+        path.symlink_to(tmp_path / "elsewhere")
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    with pytest.raises(PublisherError, match="the result file is none"):
         result_file.read(path)
 
 

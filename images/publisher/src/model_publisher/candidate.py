@@ -34,6 +34,9 @@ def take(model_dir: Path, home: Path) -> Path:
 
     Raise PublisherError when training left none, or what no model holds; PassingError when it cannot be copied.
     """
+    if model_dir.is_symlink():
+        # The publisher sees what user code does not: the store.
+        raise PublisherError(f"what training left is no model: {model_dir} is a symbolic link")
     store = SingleModel(model_dir, VERSION)
     incoming = home / ".incoming"
     try:

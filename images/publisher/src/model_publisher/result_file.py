@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from model_description import description as description_json
 from model_description.errors import DescriptionError
 from model_publisher.errors import PublisherError
+from model_store import tree
+from model_store.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,15 +40,11 @@ class Result:
 def read(path: Path) -> Result:
     """Return the result in a file, an empty one where there is none; raise PublisherError that names what is wrong."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MAXIMUM_BYTES + 1)
-    except FileNotFoundError:
-        return Result(description_json.Description())
-    except OSError as error:
-        raise PublisherError(f"the result file {path} cannot be read: {error.strerror}") from error
-    if len(content) > MAXIMUM_BYTES:
-        raise PublisherError(f"the result file {path} has more than {MAXIMUM_BYTES} bytes: keep to one row as example")
-    return parse(content, str(path))
+        # User code wrote it: not through a link, and not from a FIFO, which would be waited for.
+        content = tree.read(path.parent, path.name, MAXIMUM_BYTES)
+    except StoreError as error:
+        raise PublisherError(f"the result file is none: {error}; keep to one row as example") from error
+    return Result(description_json.Description()) if content is None else parse(content, str(path))
 
 
 def parse(content: bytes, place: str) -> Result:
