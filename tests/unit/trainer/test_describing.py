@@ -79,6 +79,10 @@ def test_example_of_several_inputs_is_told_by_name(tmp_path: Any) -> None:
     assert len(export.warmup_records(rows)) == 5
 
 
+def test_warmup_requests_of_large_rows_are_few() -> None:
+    assert len(export.warmup_records({"x": np.zeros((1, 1 << 18), np.float32)})) == 2
+
+
 def test_bytes_that_are_no_text_are_told_as_base64() -> None:
     assert describing._json(b"\xff\x0f") == {"b64": "/w8="}
     assert describing._json(np.array([0.1], np.float32)) == [0.100000001]

@@ -56,7 +56,7 @@ def _train(options: Config) -> None:
     recipe = options.recipe
     seed_everything(recipe.seed)
     data = recipe.data(options.data_dir)
-    _tell(f"data: {_about(data)}")
+    _tell(f"data: {data.about()}")
     model = recipe.model(data)
     training = Training(
         recipe,
@@ -78,18 +78,6 @@ def _train(options: Config) -> None:
         export.write_warmup(rows, folder)
         result.reveal(folder, options.model_dir, options.result_file, content)
     _tell(f"exported to {options.model_dir}")
-
-
-def _about(data: object) -> str:
-    from trainer import data as data_module  # noqa: PLC0415
-
-    parts = []
-    for part, examples in (("training", data.train), ("test", data.test)):  # type: ignore[attr-defined]
-        count = data_module.count(examples)
-        kind = "examples" if isinstance(examples, tuple) else "batches"
-        parts.append(f"{'streamed' if count is None else count} {part} {kind}")
-    name = getattr(data, "name", "")
-    return ", ".join([name, *parts] if name else parts)
 
 
 def _tell(line: str) -> None:

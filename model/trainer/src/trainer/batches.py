@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
+from trainer.data import count
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from trainer.data import Features
+    from trainer.data import Examples, Features
 
 EVALUATION_BATCH_SIZE = 1000
 
@@ -27,6 +29,11 @@ class Batches:
         self._batch_size = min(batch_size, self._count)
         self._seed = seed
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    @property
+    def steps(self) -> int | None:
+        """Return how many batches an epoch has."""
+        return -(-self._count // self._batch_size)
 
     def dataset(self) -> tf.data.Dataset:
         """Return batches of (features, labels): each example once, in the epoch's order; the last has what is left."""
@@ -48,6 +55,31 @@ class Batches:
             .apply(tf.data.experimental.assert_cardinality(whole + bool(rest)))
             .prefetch(tf.data.AUTOTUNE)
         )
+
+
+class Streamed:
+    """Batches as a recipe's own dataset yields them, in the order it has; `epoch` changes nothing."""
+
+    def __init__(self, dataset: tf.data.Dataset) -> None:
+        """Read a dataset of batches anew each epoch."""
+        self._dataset = dataset
+        self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    @property
+    def steps(self) -> int | None:
+        """Return how many batches an epoch has, None where nobody knows it."""
+        return count(self._dataset)
+
+    def dataset(self) -> tf.data.Dataset:
+        """Return the dataset."""
+        return self._dataset
+
+
+def of(examples: Examples, *, batch_size: int, seed: int) -> Batches | Streamed:
+    """Return the batches of examples to train on; those of a stream have the size it yields."""
+    if isinstance(examples, tuple):
+        return Batches(*examples, batch_size=batch_size, seed=seed)
+    return Streamed(examples)
 
 
 def in_order(features: Features, labels: Any) -> tf.data.Dataset:

@@ -40,6 +40,15 @@ class Data:
             if isinstance(examples, tuple):
                 _check(part, examples)
 
+    def about(self) -> str:
+        """Return how much there is, for a log line."""
+        parts = []
+        for part, examples in (("training", self.train), ("test", self.test)):
+            known = count(examples)
+            kind = "examples" if isinstance(examples, tuple) else "batches"
+            parts.append(f"{'streamed' if known is None else known} {part} {kind}")
+        return ", ".join([self.name, *parts] if self.name else parts)
+
     @classmethod
     def split(
         cls,
@@ -54,11 +63,10 @@ class Data:
         """Return arrays split by chance, the same way for equal seeds: a share `test` of them to evaluate with."""
         import numpy as np  # noqa: PLC0415 - declarations are read without it
 
-        count = len(labels)
-        tested = round(count * test)
-        if not 0 < tested < count:
-            raise InputError(f"{count} examples cannot be split: a share of {test} to evaluate with are {tested}")
-        order = np.random.default_rng(seed).permutation(count)
+        tested = round(len(labels) * test)
+        if not 0 < tested < len(labels):
+            raise InputError(f"{len(labels)} examples cannot be split: a share of {test} to evaluate with are {tested}")
+        order = np.random.default_rng(seed).permutation(len(labels))
         return cls(
             train=(_taken(features, order[tested:]), labels[order[tested:]]),
             test=(_taken(features, order[:tested]), labels[order[:tested]]),

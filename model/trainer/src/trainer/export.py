@@ -24,6 +24,7 @@ SIGNATURE = "serving_default"
 # Where TensorFlow Serving looks for warm-up records (its saved_model_warmup.md).
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 WARMUP_BATCH_SIZES = (1, 2, 8, 32, 128)
+WARMUP_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,15 @@ def write_warmup(rows: Mapping[str, NDArray[Any]], folder: Path) -> None:
 
 
 def warmup_records(rows: Mapping[str, NDArray[Any]]) -> list[bytes]:
-    """Return serialized PredictionLog messages, one for each batch size, of rows repeated as often as it takes."""
+    """Return serialized PredictionLog messages, one for each batch size, of rows repeated as often as it takes.
+
+    Batches of more than WARMUP_BYTES are left out: the file is part of the model, and copied with it.
+    """
+    row_bytes = sum(values[:1].nbytes for values in rows.values())
     return [
         _prediction_log({name: np.resize(values, (size, *values.shape[1:])) for name, values in rows.items()})
         for size in WARMUP_BATCH_SIZES
+        if size == 1 or size * row_bytes <= WARMUP_BYTES
     ]
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
-from trainer import data as data_module
-from trainer.batches import Batches, of_any_length
+from trainer.batches import of as batches_of
+from trainer.batches import of_any_length
 from trainer.checkpoints import Checkpoints, Position
 from trainer.errors import InputError
 from trainer.logs import Logs
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from trainer.batches import Batches, Streamed
     from trainer.data import Data
     from trainer.recipe import Recipe
 
@@ -59,14 +60,11 @@ class Training:
         if not model.compiled:
             raise InputError("the recipe's model() returns a model that is not compiled: call model.compile first")
         faster(model)
-        batches = _batches(data, self.recipe)
+        batches = batches_of(data.train, batch_size=self.recipe.batch_size, seed=self.recipe.seed)
         _build(model, batches.dataset())
         checkpoints = Checkpoints(self.checkpoint_dir, model)
         start = checkpoints.restore(self.tell)
-        steps = data_module.count(data.train)
-        if isinstance(data.train, tuple) and steps is not None:
-            steps = -(-steps // min(self.recipe.batch_size, steps))
-        model.steps_per_execution = _steps_per_execution(steps, self.checkpoint_steps)
+        model.steps_per_execution = _steps_per_execution(batches.steps, self.checkpoint_steps)
         progress = _Progress(self, batches, checkpoints, start)
         own = [progress, *self.logs.callbacks(), *callbacks]
         if start.step:
@@ -84,23 +82,6 @@ class Training:
         with of_any_length():
             # The batches come in a new order each epoch already.
             model.fit(dataset, initial_epoch=first, epochs=last, shuffle=False, verbose=0, callbacks=callbacks)
-
-
-class _Streamed:
-    """Batches that come as the recipe's own dataset yields them."""
-
-    def __init__(self, dataset: tf.data.Dataset) -> None:
-        self._dataset = dataset
-        self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
-
-    def dataset(self) -> tf.data.Dataset:
-        return self._dataset
-
-
-def _batches(data: Data, recipe: Recipe) -> Batches | _Streamed:
-    if isinstance(data.train, tuple):
-        return Batches(*data.train, batch_size=recipe.batch_size, seed=recipe.seed)
-    return _Streamed(data.train)
 
 
 def _build(model: keras.Model, dataset: tf.data.Dataset) -> None:
@@ -124,7 +105,7 @@ class _Progress(keras.callbacks.Callback):  # type: ignore[misc]
     """Have each epoch its own order, tell a line of it, and keep a checkpoint."""
 
     def __init__(
-        self, training: Training, batches: Batches | _Streamed, checkpoints: Checkpoints, start: Position
+        self, training: Training, batches: Batches | Streamed, checkpoints: Checkpoints, start: Position
     ) -> None:
         super().__init__()
         self._training = training
