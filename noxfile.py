@@ -120,8 +120,8 @@ def e2e(session: nox.Session) -> None:
     """Bring up a real cluster and prove the path from data to prediction on it."""
     install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
     session.run(sys.executable, "-m", "ci", "ready", external=True)
-    # Each module has releases of its own, and waits more than it computes.
-    python(session, "-m", "pytest", "tests/e2e", SIDE_BY_SIDE, "--dist=loadfile", *session.posargs)
+    # One after the other: beside somebody's training two processors serve no steady traffic.
+    python(session, "-m", "pytest", "tests/e2e", *session.posargs)
 
 
 @nox.session(venv_backend="none")
