@@ -43,6 +43,8 @@ def failures(gate: dict[str, Any], metrics: dict[str, float], served: Served | N
             {"accuracy": 0.879},
             "accuracy 0.879 is worse than 0.9 of version 7 in service by more than 0.02",
         ),
+        ({"notWorseThan": "served", "by": 0.2}, {"accuracy": 0.7}, ""),
+        ({"min": 0.9}, {"accuracy": 0.89999999}, "accuracy 0.89999999 is below the minimum 0.9"),
         ({"notWorseThan": "served", "goal": "minimize"}, {"accuracy": 0.95}, "accuracy 0.95 is worse than 0.9"),
     ],
 )

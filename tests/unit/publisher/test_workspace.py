@@ -74,6 +74,21 @@ def test_archive_is_unpacked_and_a_file_keeps_its_name(served: tuple[Path, str],
     assert (plain / "payments.csv").read_bytes() == b"amount\n1\n"
 
 
+@pytest.mark.parametrize("name", ["data.npz", "data.csv.gz", "data.xlsx"])
+def test_file_that_only_looks_like_an_archive_stays_as_it_is(
+    served: tuple[Path, str], tmp_path: Path, name: str
+) -> None:
+    content = archive({"x.npy": b"1"}) if name.endswith(".gz") else b"PK\x03\x04" + bytes(300)
+    found = fetch(served, tmp_path / "w", name, content)
+    assert [path.name for path in found.iterdir()] == [name]
+    assert (found / name).read_bytes() == content
+
+
+def test_archive_without_an_ending_is_unpacked(served: tuple[Path, str], tmp_path: Path) -> None:
+    found = fetch(served, tmp_path / "w", "latest", archive({"x.csv": b"1"}))
+    assert [path.name for path in found.iterdir()] == ["x.csv"]
+
+
 def test_data_is_fetched_once(served: tuple[Path, str], tmp_path: Path) -> None:
     first = fetch(served, tmp_path / "w", "a.csv", b"1")
     assert fetch(served, tmp_path / "w", "a.csv", b"1") == first

@@ -33,7 +33,16 @@ _TOLERANCES = {"float16": (1e-2, 1e-2), "bfloat16": (1e-2, 1e-2), "float32": (1e
 # States of a version after which it is not loaded any more (get_model_status.proto).
 _END = 50
 _AVAILABLE = 30
-_NO_LIMIT = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+_OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # A server that starts is found within a second; left alone, gRPC waits longer after each refusal, up to minutes.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # The server is in this pod: no proxy of the environment has anything to do with it.
+    ("grpc.enable_http_proxy", 0),
+]
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class Blessing:
         """
         start = self.clock()
         deadline = start + self.timeout_seconds
-        with grpc.insecure_channel(self.server, _NO_LIMIT) as channel:
+        with grpc.insecure_channel(self.server, _OPTIONS) as channel:
             self._wait_until_it_listens(channel, deadline)
             show()
             self._wait_until_loaded(channel, deadline)

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from model_publisher.errors import PublisherError
@@ -80,9 +81,9 @@ def needs_served(gates: list[Gate]) -> bool:
 def _failures(gate: Gate, value: float, data_sha256: str, served: Served | None) -> list[str]:
     told = []
     if gate.minimum is not None and value < gate.minimum:
-        told.append(f"{gate.metric} {value:.6g} is below the minimum {gate.minimum:.6g}")
+        told.append(f"{gate.metric} {_apart(value, gate.minimum)} is below the minimum {_apart(gate.minimum, value)}")
     if gate.maximum is not None and value > gate.maximum:
-        told.append(f"{gate.metric} {value:.6g} is above the maximum {gate.maximum:.6g}")
+        told.append(f"{gate.metric} {_apart(value, gate.maximum)} is above the maximum {_apart(gate.maximum, value)}")
     if gate.is_compared and served is not None:
         told += _compare(gate, value, data_sha256, served)
     return told
@@ -100,11 +101,23 @@ def _compare(gate: Gate, value: float, data_sha256: str, served: Served) -> list
         figures = f"{gate.metric} {value:.6g} and {other:.6g} of {where}"
         return [f"{figures} are of different data ({mine} and {theirs}), which allowOtherData would allow"]
     is_more = _is_more_better(gate)
-    bound = other - gate.by if is_more else other + gate.by
-    if (value < bound) if is_more else (value > bound):
-        margin = f" by more than {gate.by:.6g}" if gate.by else ""
-        return [f"{gate.metric} {value:.6g} is worse than {other:.6g} of {where}{margin}"]
+    # In decimals, as people wrote them: 0.8 - 0.1 is more than 0.7 in floats.
+    by = _decimal(gate.by)
+    bound = _decimal(other) - by if is_more else _decimal(other) + by
+    if (_decimal(value) < bound) if is_more else (_decimal(value) > bound):
+        margin = f" by more than {gate.by:.6g}: {bound:.6g} is {'least' if is_more else 'most'}" if gate.by else ""
+        return [f"{gate.metric} {_apart(value, other)} is worse than {_apart(other, value)} of {where}{margin}"]
     return []
+
+
+def _decimal(value: float) -> Decimal:
+    return Decimal(repr(value))
+
+
+def _apart(value: float, other: float) -> str:
+    """Return a number as people read it, with all its digits where it would read as the other one."""
+    short = f"{value:.6g}"
+    return repr(value) if short == f"{other:.6g}" and value != other else short
 
 
 def _is_more_better(gate: Gate) -> bool:

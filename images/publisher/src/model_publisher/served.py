@@ -68,7 +68,8 @@ def _call(url: str, body: bytes | None = None) -> dict[str, Any]:
             answer = json.loads(reply.read(MAXIMUM_BYTES))
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code in {http.HTTPStatus.BAD_REQUEST, http.HTTPStatus.NOT_FOUND}:
+        # 404 is a version that went meanwhile, or one that is not there yet: another try finds what is.
+        if error.code == http.HTTPStatus.BAD_REQUEST:
             raise _RefusedError(f"it answers {error.code}") from error
         raise NoAnswerError(f"it answers {error.code}") from error
     except (OSError, ValueError, http.client.HTTPException) as error:

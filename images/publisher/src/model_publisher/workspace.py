@@ -30,6 +30,7 @@ KEYS = Keys(
 FOLDER_MODE = 0o2775
 # More than any data set of small files that anybody packs.
 MAXIMUM_MEMBERS = 10_000_000
+_ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 
 
 def run_folder(workspace: Path, key: str, run: str) -> Path:
@@ -86,21 +87,30 @@ def fetch(
     return folder
 
 
-def _place(packed: Path, folder: Path, name: str) -> None:
+def _place(packed: Path, folder: Path, uri: str) -> None:
+    name = uri.rpartition("/")[2]
     unpacked = folder.with_name(f"{folder.name}.unpacking")
     _remove(unpacked)
-    if _is_archive(packed):
+    if _is_archive(packed, name):
         archive.unpack(packed, unpacked, archive.Limits(KEYS.size_limit, members=MAXIMUM_MEMBERS))
     else:
         unpacked.mkdir()
-        shutil.move(packed, unpacked / (name.rpartition("/")[2] or "data"))
+        shutil.move(packed, unpacked / (name or "data"))
     # Into the folder, not in its place: it may be mounted already.
     for entry in unpacked.iterdir():
         entry.rename(folder / entry.name)
     unpacked.rmdir()
 
 
-def _is_archive(path: Path) -> bool:
+def _is_archive(path: Path, name: str) -> bool:
+    """Tell whether a file is unpacked: by its name, and by its first bytes where the name has no ending.
+
+    A .npz is a zip, and a .csv.gz starts as a .tar.gz does: what reads them reads them as they are.
+    """
+    if name.endswith(_ARCHIVES):
+        return True
+    if "." in name:
+        return False
     with path.open("rb") as file:
         start = file.read(262)
     return start.startswith((b"\x1f\x8b", b"PK\x03\x04", b"PK\x05\x06")) or start[257:262] == b"ustar"
