@@ -222,6 +222,17 @@ def test_the_same_number_written_otherwise_is_no_change(tmp_path: Path) -> None:
     assert meant == names({}, by_set) == names({}, f"--values={written}")
 
 
+def test_revision_is_the_same_number_from_a_file_and_by_set() -> None:
+    # Helm makes a decimal of what a file has, and a whole number of what --set has.
+    flags = "--set=training.revision=20260101", "--set-string=training.revision=20260101"
+    keys = {names({"training": {"revision": 20260101}}).key, *(names({}, flag).key for flag in flags)}
+    assert len(keys) == 1
+
+
+def test_null_leaves_the_image_as_the_chart_has_it() -> None:
+    assert names({"training": {"image": {"tag": None, "digest": None}}}) == names()
+
+
 def test_number_of_set_is_that_of_a_file_for_a_recipe_of_ones_own_too() -> None:
     by_file = names({"training": {**CODE, "params": {"rate": 0.25, "layers": [64, 32]}}})
     by_set = names({"training": CODE}, "--set=training.params.rate=0.25,training.params.layers={64,32}")

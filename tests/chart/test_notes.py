@@ -105,6 +105,13 @@ def test_notes_say_how_to_start_a_suspended_job() -> None:
     assert "upgrade mnist CHART --reuse-values --set training.suspend=false" in text
 
 
+def test_notes_tell_how_the_runs_of_a_schedule_ended_too() -> None:
+    (once,) = [line for line in notes("{}").splitlines() if "terminated" in line]
+    (again,) = [line for line in notes("training: {schedule: {cron: '@daily'}}").splitlines() if "terminated" in line]
+    assert "--selector job-name=mnist-tensorflow-model-training-" in once
+    assert "--selector app.kubernetes.io/instance=mnist,app.kubernetes.io/component=training " in again
+
+
 def test_notes_say_what_is_looked_for_in_a_claim() -> None:
     text = untrained()
     assert "the newest version is looked for in the claim mnist-tensorflow-model-model-store, as" in text

@@ -166,8 +166,25 @@ def test_parameters_of_ones_own_are_ones_own() -> None:
             {"tensorboard": {"enabled": True}, "training": {"workspace": {"accessModes": ["ReadWriteOncePod"]}}},
             "training.workspace.accessModes has ReadWriteOncePod but training and TensorBoard both mount the volume",
         ),
+        (
+            {
+                "tensorboard": {"enabled": True, "nodeSelector": {"pool": "cpu"}},
+                "training": {"nodeSelector": {"pool": "gpu"}},
+                "modelStore": {"pvc": {"accessModes": ["ReadWriteMany"]}},
+            },
+            "tensorboard.nodeSelector asks for pool=cpu and training.nodeSelector for gpu but the workspace's volume (tra",
+        ),
     ],
 )
-def test_tensorboard_without_runs_to_show_is_refused(values: dict[str, Any], begin: str) -> None:
+def test_tensorboard_that_cannot_be_is_refused(values: dict[str, Any], begin: str) -> None:
     (told,) = sentences(values)
     assert told.startswith(begin)
+
+
+def test_tensorboard_is_anywhere_beside_a_shared_workspace() -> None:
+    render(
+        {
+            "tensorboard": {"enabled": True, "nodeSelector": {"pool": "cpu"}},
+            "training": {"nodeSelector": {"pool": "gpu"}, "workspace": {"accessModes": ["ReadWriteMany"]}},
+        }
+    )

@@ -31,7 +31,7 @@ Takes dict "root", "component" and "modelKey" ("" leaves that label out).
 {{- with .modelKey }}
   {{- $_ := set $labels "tensorflow-model/model-key" . }}
 {{- end }}
-{{- merge $labels (index .root.Values .component).podLabels .root.Values.commonLabels | toYaml }}
+{{- merge $labels (default dict (index .root.Values .component).podLabels) .root.Values.commonLabels | toYaml }}
 {{- end }}
 
 {{/*
@@ -40,7 +40,7 @@ commonAnnotations).
 */}}
 {{- define "tensorflow-model.annotations" -}}
 {{- include "tensorflow-model.inputs" (dict "template" "annotations" "needs" (list "root" "annotations") "given" .) -}}
-{{- with merge (dict) .annotations .root.Values.commonAnnotations -}}
+{{- with merge (dict) (default dict .annotations) .root.Values.commonAnnotations -}}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}

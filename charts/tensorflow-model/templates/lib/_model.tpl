@@ -5,7 +5,7 @@ alone where there is one: a newer chart, a mirror or a rebuilt default image is 
 */}}
 {{- define "tensorflow-model.model.key" -}}
 {{- $training := .Values.training }}
-{{- $image := ternary $training.image.digest (printf "%s:%s" $training.image.repository $training.image.tag) (ne $training.image.digest "") }}
+{{- $image := default (printf "%s:%s" $training.image.repository (default "" $training.image.tag)) $training.image.digest }}
 {{- $code := dict }}
 {{- range $name, $text := $training.code }}
   {{- $_ := set $code $name (sha256sum $text) }}
@@ -16,7 +16,7 @@ alone where there is one: a newer chart, a mirror or a rebuilt default image is 
   "code" $code
   "params" (include "tensorflow-model.training.params" . | fromJson)
   "data" (include "tensorflow-model.training.data" . | fromJson)
-  "revision" (toString $training.revision)
+  "revision" (include "tensorflow-model.training.revision" .)
   "image" $image
 }}
 {{- $inputs | toJson | sha256sum | trunc 12 }}

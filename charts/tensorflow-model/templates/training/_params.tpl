@@ -39,6 +39,16 @@ number, other text ("007", "1e-4") a word, unless a built-in recipe declares a n
 {{- end }}
 {{- end }}
 
+{{/* training.revision as text; a number is the same one from a values file and from `--set`. Takes the root context. */}}
+{{- define "tensorflow-model.training.revision" -}}
+{{- $revision := .Values.training.revision }}
+{{- if kindIs "string" $revision }}
+{{- $revision }}
+{{- else if not (kindIs "invalid" $revision) }}
+{{- include "tensorflow-model.number" $revision }}
+{{- end }}
+{{- end }}
+
 {{/* What training is told in one file, as JSON. Takes the root context. */}}
 {{- define "tensorflow-model.training.config" -}}
 {{- $training := .Values.training }}

@@ -7,7 +7,7 @@ the chart stay out of it. Takes dict "root" and "isScheduled", whether a schedul
 {{- $root := .root }}
 {{- $component := dict "root" $root "component" "training" "modelKey" (include "tensorflow-model.model.key" $root) }}
 {{- $training := $root.Values.training -}}
-{{- $annotations := merge (dict "kubectl.kubernetes.io/default-container" "training") $training.podAnnotations -}}
+{{- $annotations := merge (dict "kubectl.kubernetes.io/default-container" "training") (default dict $training.podAnnotations) -}}
 metadata:
   labels:
     {{- include "tensorflow-model.podLabels" $component | nindent 4 }}

@@ -10,9 +10,9 @@ modelStore.pvc.accessModes is ReadOnlyMany but training writes to the volume: ad
 {{- end }}
 {{- if include "tensorflow-model.modelStore.isOnOneNode" . }}
 {{- include "tensorflow-model.validation.spreading" (dict "root" . "component" "server") }}
+{{- end }}
+{{- end }}
 {{- include "tensorflow-model.validation.nodeSelectors" . }}
-{{- end }}
-{{- end }}
 {{- end }}
 
 {{/*
@@ -53,16 +53,28 @@ sure. Takes dict "selector" (nothing selects the component's own pods) and "labe
 {{- ternary "true" "" $isMatch }}
 {{- end }}
 
-{{/* Node selectors no one node satisfies, while the pods that mount the volume need the same one. Takes the root context. */}}
+{{/*
+Node selectors no one node satisfies, while the pods that mount a volume need the same one. Takes the root context.
+*/}}
 {{- define "tensorflow-model.validation.nodeSelectors" -}}
 {{- $seen := dict }}
-{{- range $name := ternary (list "training" "server") (list "server") .Values.training.enabled }}
+{{- $store := include "tensorflow-model.modelStore.isOnOneNode" . }}
+{{- $workspace := include "tensorflow-model.workspace.isOnOneNode" . }}
+{{- $areOnOneNode := dict
+  "training" (and .Values.training.enabled (or $store $workspace))
+  "server" $store
+  "tensorboard" (and .Values.tensorboard.enabled $workspace)
+}}
+{{- range $name := list "training" "server" "tensorboard" }}
+{{- if get $areOnOneNode $name }}
+{{- $volume := ternary "the workspace's volume (training.workspace.accessModes)" "the model store's volume (modelStore.pvc.accessModes)" (eq $name "tensorboard") }}
 {{- range $label, $value := (index $.Values $name).nodeSelector }}
 {{- $other := get $seen $label | default dict }}
 {{- if and $other (ne $other.value $value) }}
-{{ $name }}.nodeSelector asks for {{ $label }}={{ $value }} and {{ $other.component }}.nodeSelector for {{ $other.value }} but the model store's volume (modelStore.pvc.accessModes) is attached to one node: use ReadWriteMany, or the same node selector
+{{ $name }}.nodeSelector asks for {{ $label }}={{ $value }} and {{ $other.component }}.nodeSelector for {{ $other.value }} but {{ $volume }} is attached to one node: use ReadWriteMany, or the same node selector
 {{- end }}
 {{- $_ := set $seen $label (dict "component" $name "value" $value) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
