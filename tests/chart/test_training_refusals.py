@@ -172,7 +172,7 @@ def test_parameters_of_ones_own_are_ones_own() -> None:
                 "training": {"nodeSelector": {"pool": "gpu"}},
                 "modelStore": {"pvc": {"accessModes": ["ReadWriteMany"]}},
             },
-            "tensorboard.nodeSelector asks for pool=cpu and training.nodeSelector for gpu but the workspace's volume (tra",
+            "tensorboard.nodeSelector asks for pool=cpu and training.nodeSelector for gpu but the workspace's",
         ),
     ],
 )
