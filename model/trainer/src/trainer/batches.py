@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     from trainer.data import Examples, Features
 
 EVALUATION_BATCH_SIZE = 1000
+# What is gathered in one step: enough that a step more costs nothing, and little beside the arrays.
+MOST_BATCHES_OF_A_GATHER = 100
+GATHER_BYTES = 16 << 20
+# A guess, for a text's length is its own.
+STRING_BYTES = 256
 
 
 class Batches:
@@ -40,21 +47,46 @@ class Batches:
         whole, rest = divmod(self._count, self._batch_size)
         cut = whole * self._batch_size
 
-        def order(_: tf.Tensor) -> tf.data.Dataset:
-            # A whole epoch's order is drawn at once, and a batch gathered in one step: each example is moved once, and
-            # nothing is done for each by itself.
+        def epoch(_: tf.Tensor) -> tf.data.Dataset:
+            # A whole epoch's order is drawn at once, and many batches gathered in one step: each example is moved once,
+            # and nothing is done for each batch by itself.
             seed = tf.stack([tf.constant(self._seed, tf.int64), self.epoch])
             drawn = tf.random.experimental.stateless_shuffle(tf.range(self._count), seed=seed)
-            batches = tf.data.Dataset.from_tensor_slices(tf.reshape(drawn[:cut], (whole, self._batch_size)))
-            return batches.concatenate(tf.data.Dataset.from_tensors(drawn[cut:])) if rest else batches
+            runs, left = divmod(whole, self._batches_of_a_gather())
+            end = (whole - left) * self._batch_size
+            parts = []
+            if runs:
+                chosen = tf.reshape(drawn[:end], (runs, end // runs))
+                parts.append(tf.data.Dataset.from_tensor_slices(chosen).flat_map(self._gathered))
+            if left:
+                parts.append(self._gathered(drawn[end:cut]))
+            if rest:
+                parts.append(tf.data.Dataset.from_tensors(self._taken(drawn[cut:])))
+            return functools.reduce(lambda one, other: one.concatenate(other), parts)
 
-        return (
-            tf.data.Dataset.range(1)
-            .flat_map(order)
-            .map(lambda chosen: tf.nest.map_structure(lambda one: _for_keras(tf.gather(one, chosen)), self._examples))
-            .apply(tf.data.experimental.assert_cardinality(whole + bool(rest)))
-            .prefetch(tf.data.AUTOTUNE)
+        batches = tf.data.Dataset.range(1).flat_map(epoch)
+        if any(one.dtype == tf.uint8 for one in tf.nest.flatten(self._examples)):
+            batches = batches.map(lambda *pair: tf.nest.map_structure(_for_keras, pair))
+        known = tf.data.experimental.assert_cardinality(whole + bool(rest))
+        return batches.apply(known).prefetch(tf.data.AUTOTUNE)
+
+    def _taken(self, chosen: tf.Tensor) -> Any:
+        return tf.nest.map_structure(lambda one: tf.gather(one, chosen), self._examples)
+
+    def _gathered(self, chosen: tf.Tensor) -> tf.data.Dataset:
+        """Return whole batches of the examples with these numbers."""
+        return tf.data.Dataset.from_tensor_slices(
+            tf.nest.map_structure(
+                lambda one: tf.reshape(one, (-1, self._batch_size, *one.shape[1:])), self._taken(chosen)
+            )
         )
+
+    def _batches_of_a_gather(self) -> int:
+        examples = tf.nest.flatten(self._examples)
+        bytes_of_a_batch = self._batch_size * sum(
+            one.dtype.size * math.prod(one.shape[1:]) if one.dtype != tf.string else STRING_BYTES for one in examples
+        )
+        return max(1, min(MOST_BATCHES_OF_A_GATHER, GATHER_BYTES // max(1, bytes_of_a_batch)))
 
 
 class Streamed:
