@@ -56,7 +56,8 @@ def _serve(flags: Flags) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     # TensorFlow takes seconds to import: after everything that can be refused without it.
     from model_server import memory, op_libraries, startup  # noqa: PLC0415
-    from model_server.listeners import GrpcListener, metrics_path  # noqa: PLC0415
+    from model_server.grpc_listener import GrpcListener  # noqa: PLC0415
+    from model_server.listeners import metrics_path  # noqa: PLC0415
     from model_server.predict import Options  # noqa: PLC0415
     from serving_codec.status import ServingError  # noqa: PLC0415
 
