@@ -139,10 +139,12 @@ def _follow_training(up: cluster.Cluster) -> None:
 
 def _training_job(up: cluster.Cluster) -> str:
     where = (f"--namespace={NAMESPACE}", f"--kubeconfig={up.kubeconfig}")
-    found = re.search(rf"{FULLNAME}-training-[0-9a-f]+", run([tools.helm(), "get", "manifest", RELEASE, *where]))
+    # By its kind: the ConfigMap of its files has a name of the same form.
+    manifest = run([tools.helm(), "get", "manifest", RELEASE, *where])
+    found = re.search(rf"^kind: Job\nmetadata:\n  name: ({FULLNAME}-training-[0-9a-f]+)$", manifest, re.MULTILINE)
     if found is None:
         raise StepError(f"release {RELEASE} has no training Job", hint="nox -s down, then nox -s demo")
-    return found[0]
+    return found[1]
 
 
 def _wait_for_start(up: cluster.Cluster, job: str, container: str) -> str:
