@@ -20,8 +20,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# What a message can carry at most. A few bytes that claim a larger shape, by repeating their last value, are refused.
+# What a message can carry at most.
 MAXIMUM_BYTES = 2**31
+# numpy's limit (NPY_MAXDIMS); beyond it the product of the sizes alone would take long.
+MAXIMUM_RANK = 64
+# Values left out repeat the last one up to the shape: 36 bytes could claim 8 GB. A constant input of a few bytes (zeros
+# of an image or a mask) is worth filling; nobody who sends more leaves most of it out.
+FILLED_BYTES = 16 << 20
+FILLED_FACTOR = 4
+# What a string takes on its way into a graph beside its characters: an object's reference, and TensorFlow's own form.
+STRING_BYTES = 32
 # Which repeated field holds a dtype's values (tensorflow/core/framework/tensor.proto).
 _FIELDS: dict[int, str] = {
     serving_pb2.DT_FLOAT: "float_val",
@@ -52,31 +60,42 @@ _PACKED: dict[int, tuple[bytes, str]] = {
 }
 
 
-def to_numpy(proto: Any) -> NDArray[Any]:
+def to_numpy(proto: Any, most_filled: int | None = None) -> NDArray[Any]:
     """Return a TensorProto's values; strings as an object array of bytes.
 
-    Fewer values than the shape has repeat the last one, as Tensor::FromProto does. Raise ServingError
-    (INVALID_ARGUMENT) when the values do not fit the shape, or the dtype is not one of NUMPY.
+    Fewer values than the shape has repeat the last one, as Tensor::FromProto does, up to FILLED_BYTES, or FILLED_FACTOR
+    times the bytes of the values sent where that is more, or `most_filled`. Raise ServingError (INVALID_ARGUMENT) when
+    the values do not fit the shape, would be filled beyond that, or the dtype is not one of NUMPY.
     """
-    shape = tuple(dimension.size for dimension in proto.tensor_shape.dim)
-    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
-        raise invalid_argument(f"tensor parsing error: shape {shape} is not fully defined")
-    size = math.prod(shape)
-    dtype = NUMPY_BY_NUMBER.get(proto.dtype)
-    if dtype is None:
-        raise invalid_argument(f"tensor parsing error: dtype {proto.dtype} is not supported")
-    # Without the zeros: numpy counts the bytes of a dimension beside an empty one too.
-    if math.prod(filter(None, shape)) > MAXIMUM_BYTES // dtype.itemsize:
-        raise invalid_argument(f"tensor parsing error: shape {shape} is larger than {MAXIMUM_BYTES} bytes")
+    shape, size, dtype = _form(proto)
     if proto.dtype == serving_pb2.DT_STRING:
-        return _fill(as_objects(proto.string_val), size, b"").reshape(shape)
-    if proto.tensor_content:
+        values = as_objects(proto.string_val)
+    elif proto.tensor_content:
         if len(proto.tensor_content) != size * dtype.itemsize:
             raise invalid_argument(
                 f"tensor parsing error: {len(proto.tensor_content)} bytes do not fit shape {shape} of {dtype.name}"
             )
         return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
-    return _fill(_typed(proto, dtype), size, 0).reshape(shape)
+    else:
+        values = _typed(proto, dtype)
+    if len(values) != size:
+        _check_filling(values, shape, size, most_filled)
+        values = _filled(values, size, b"" if proto.dtype == serving_pb2.DT_STRING else 0)
+    return values.reshape(shape)
+
+
+def claimed_bytes(proto: Any) -> int:
+    """Return how many bytes a TensorProto's values will take, without filling them; raise as to_numpy does."""
+    _, size, dtype = _form(proto)
+    return size * (STRING_BYTES if proto.dtype == serving_pb2.DT_STRING else dtype.itemsize)
+
+
+def is_short(proto: Any) -> bool:
+    """Tell whether a TensorProto has fewer values than its shape; raise as to_numpy does."""
+    if proto.tensor_content:
+        return False
+    _, size, _ = _form(proto)
+    return len(getattr(proto, _FIELDS[proto.dtype])) < size
 
 
 def to_proto(array: NDArray[Any], dtype: str | int) -> serving_pb2.TensorProto:
@@ -120,6 +139,24 @@ def as_objects(values: Sequence[bytes]) -> NDArray[Any]:
     return array
 
 
+def _form(proto: Any) -> tuple[tuple[int, ...], int, np.dtype[Any]]:
+    """Return a TensorProto's shape, the product of its sizes, and its dtype; raise INVALID_ARGUMENT where it has none."""
+    dimensions = proto.tensor_shape.dim
+    if len(dimensions) > MAXIMUM_RANK:
+        raise invalid_argument(f"tensor parsing error: {len(dimensions)} dimensions, at most {MAXIMUM_RANK} are allowed")
+    shape = tuple([dimension.size for dimension in dimensions])
+    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
+        raise invalid_argument(f"tensor parsing error: shape {shape} is not fully defined")
+    dtype = NUMPY_BY_NUMBER.get(proto.dtype)
+    if dtype is None:
+        raise invalid_argument(f"tensor parsing error: dtype {proto.dtype} is not supported")
+    size = math.prod(shape)
+    # Without the zeros: numpy counts the bytes of a dimension beside an empty one too.
+    if (size or math.prod(filter(None, shape))) > MAXIMUM_BYTES // dtype.itemsize:
+        raise invalid_argument(f"tensor parsing error: shape {shape} is larger than {MAXIMUM_BYTES} bytes")
+    return shape, size, dtype
+
+
 def _typed(proto: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return the values (value,) of a tensor's typed field."""
     field = getattr(proto, _FIELDS[proto.dtype])
@@ -130,12 +167,24 @@ def _typed(proto: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.fromiter(field, wide, len(field)).astype(dtype, copy=False)
 
 
-def _fill(values: NDArray[Any], size: int, blank: Any) -> NDArray[Any]:
-    """Repeat the last value up to `size`; no value at all is `blank` throughout."""
-    if len(values) == size:
-        return values
+def _check_filling(values: NDArray[Any], shape: tuple[int, ...], size: int, most: int | None) -> None:
     if len(values) > size:
         raise invalid_argument(f"tensor parsing error: {len(values)} values do not fit {size} elements")
+    if values.dtype == object:
+        sent = sum(map(len, values))
+        needed = (size - len(values)) * (STRING_BYTES + (len(values[-1]) if len(values) else 0))
+    else:
+        sent, needed = values.nbytes, size * values.itemsize
+    allowed = max(FILLED_BYTES, FILLED_FACTOR * sent) if most is None else most
+    if needed > allowed:
+        raise invalid_argument(
+            f"tensor parsing error: {len(values)} values for shape {shape}: the rest would take {needed} bytes, and "
+            f"the last value is repeated up to {allowed} bytes only"
+        )
+
+
+def _filled(values: NDArray[Any], size: int, blank: Any) -> NDArray[Any]:
+    """Repeat the last value up to `size`; no value at all is `blank` throughout."""
     filled = np.empty(size, values.dtype)
     filled[: len(values)] = values
     filled[len(values) :] = values[-1] if len(values) else blank
