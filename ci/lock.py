@@ -100,6 +100,13 @@ LOCK_FILES = (
     Lock(LOCKS / "chart.txt", group="chart"),
     Lock(LOCKS / "e2e.txt", group="e2e", constraints=(API_LOCK,)),
     Lock(LOCKS / "lint.txt", group="lint", constraints=(API_LOCK,)),
+    Lock(LOCKS / "load.txt", group="load", constraints=(API_LOCK,)),
+    # TensorFlow's version is the project's, its dependencies are not: MLServer wants an older protobuf.
+    *(
+        Lock(LOCKS / f"peers-{name}.txt", sources=(TENSORFLOW.with_suffix(".in"),), group=f"peers-{name}")
+        for name in ("flask", "litserve", "mlserver")
+    ),
+    Lock(LOCKS / "peers-floors.txt", group="peers-floors", constraints=(API_LOCK,)),
 )
 
 

@@ -44,9 +44,9 @@ def serving(answer: Callable[[int], bytes], tls: SSLContext | None = None) -> It
     count = 0
     lock = threading.Lock()
 
-    def talk(connection: socket.socket) -> None:
+    def talk(accepted: socket.socket) -> None:
         nonlocal count
-        with contextlib.suppress(OSError), connection, _secured(connection, tls) as connection:
+        with contextlib.suppress(OSError), accepted, _secured(accepted, tls) as connection:
             received = b""
             while True:
                 while len(received) < len(REQUEST):
