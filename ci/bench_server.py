@@ -257,7 +257,7 @@ def print_reload_memory(folder: Path) -> None:
     from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc  # noqa: PLC0415
 
     grpc_port, rest_port = free_port(), free_port()
-    flags = (f"--port={grpc_port}", f"--rest_api_port={rest_port}", "--model_name=large")
+    flags = (f"--port={grpc_port}", f"--rest_api_port={rest_port}", "--model_name=large", f"--reload_config_root={folder}")
     curve = []
     with (
         started("model_server", *flags, f"--model_base_path={folder / 'large'}") as process,

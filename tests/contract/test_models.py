@@ -61,6 +61,7 @@ def server(command: str, base: Path) -> Iterator[Server]:
         "--model_config_file_poll_wait_seconds=1",
         "--allow_version_labels_for_unavailable_models",
         "--max_num_load_retries=0",
+        f"--reload_config_root={base}",
     )
     with Server(command, None, *flags, name="a") as server:
         yield server

@@ -1,123 +1,107 @@
-"""gRPC: PredictionService and ModelService on the core."""
+"""PredictionService and ModelService on the core: from a message's bytes to its answer's. No sockets here."""
 
 from __future__ import annotations
 
-import functools
 import logging
-import threading
+import math
 import time
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
     inference_pb2,
     model_management_pb2,
-    model_service_pb2_grpc,
     predict_pb2,
-    prediction_service_pb2_grpc,
     regression_pb2,
 )
 
-from model_server import examples, metrics, model_config, predict
+from model_server import examples, metrics, model_config, predict, predict_reply
 from serving_codec import tensors
 from serving_codec.paths import Choice
 from serving_codec.status import Code, ServingError, invalid_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from model_server.manager import Manager, Version
+    from model_server.model_config import ModelConfig
     from model_server.predict import Options
-    from serving_codec.json_tensors import Output
+
+    Answer = Callable[[bytes, "Deadline"], bytes]
 
 LOG = logging.getLogger(__name__)
-# Longer messages are cut, as gRPC carries them in a header.
-MAXIMUM_MESSAGE_CHARACTERS = 1024
 SIGNATURE_DEF = "signature_def"
+# What is parsed, and its tensors read, in a millisecond; tests/contract/test_grpc_limits.py measures the loop.
+SMALL_BYTES = 64 << 10
+# Every message here begins with the tag of a field; this byte is none, so it is gzip's. The second is zlib's: field 15,
+# which no message here has (RFC 1952 2.3.1, RFC 1950 2.2).
+GZIP, ZLIB = b"\x1f\x8b", b"\x78"
 
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
+@dataclass(frozen=True)
+class Deadline:
+    """When a call is given up, on the monotonic clock."""
+
+    at: float = math.inf
+
+    def remaining_ms(self) -> int | None:
+        """Return the milliseconds left, None for any number; raise DEADLINE_EXCEEDED when there are none."""
+        remaining = self.at - time.monotonic()
+        if remaining <= 0:
+            raise ServingError(Code.DEADLINE_EXCEEDED, "The call's deadline passed before its turn")
+        # A call without a deadline has one years away.
+        return None if remaining > predict.LONGEST_TIMEOUT_SECONDS else max(1, int(remaining * 1000))
+
+
+class MayTakeLongError(Exception):
+    """A call that is not known to be answered within milliseconds; it belongs on a thread."""
+
+
+class PredictionService:
     """tensorflow.serving.PredictionService (tensorflow_serving/apis/prediction_service.proto).
 
-    A client's deadline bounds the run of the graph. At most `at_once` inferences run at once; a call that is cancelled,
-    or whose deadline has passed, before its turn is not run.
+    A client's deadline bounds the run of the graph.
     """
 
-    def __init__(self, manager: Manager, options: Options, at_once: int) -> None:
+    def __init__(self, manager: Manager, options: Options) -> None:
+        # For the life of the process.
         self._manager = manager
         self._options = options
-        self._turns = threading.Semaphore(at_once)
 
-    def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
+    def predict_at_once(self, message: bytes, deadline: Deadline) -> bytes:
+        """Run a signature on tensors where that is known to be quick; raise MayTakeLongError otherwise."""
+        request = parsed(predict_pb2.PredictRequest, message)
+        return _counted("Predict", request.model_spec.name, lambda: self._predict(request, message, deadline, True))
+
+    def predict(self, message: bytes, deadline: Deadline) -> bytes:
         """Run a signature on tensors."""
-        return _counted(
-            context, "Predict", request.model_spec.name, lambda: self._in_turn(self._predict, request, context)
-        )
+        request = parsed(predict_pb2.PredictRequest, message)
+        return _counted("Predict", request.model_spec.name, lambda: self._predict(request, message, deadline, False))
 
-    def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
+    def classify(self, message: bytes, deadline: Deadline) -> bytes:
         """Run a signature on examples and tell labels and scores."""
+        request = parsed(classification_pb2.ClassificationRequest, message)
         reply = classification_pb2.ClassificationResponse()
-        infer = functools.partial(self._infer, "Classify", examples.classify, reply)
-        return _counted(context, "Classify", request.model_spec.name, lambda: self._in_turn(infer, request, context))
+        infer = lambda: self._infer("Classify", examples.classify, reply, request, deadline)  # noqa: E731
+        return _counted("Classify", request.model_spec.name, infer)
 
-    def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
+    def regress(self, message: bytes, deadline: Deadline) -> bytes:
         """Run a signature on examples and tell a value for each."""
-        infer = functools.partial(self._infer, "Regress", examples.regress, regression_pb2.RegressionResponse())
-        return _counted(context, "Regress", request.model_spec.name, lambda: self._in_turn(infer, request, context))
+        request = parsed(regression_pb2.RegressionRequest, message)
+        reply = regression_pb2.RegressionResponse()
+        infer = lambda: self._infer("Regress", examples.regress, reply, request, deadline)  # noqa: E731
+        return _counted("Regress", request.model_spec.name, infer)
 
-    def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
+    def multi_inference(self, message: bytes, deadline: Deadline) -> bytes:
         """Classify and regress the same examples in one run."""
-        return _answered(context, lambda: self._in_turn(self._multi_inference, request, context))
-
-    def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
-        """Tell a model's signatures."""
-        return _answered(context, lambda: self._metadata(request))
-
-    def _in_turn(self, infer: Callable[[Any, Any], Any], request: Any, context: grpc.ServicerContext) -> Any:
-        with self._turns:
-            if not context.is_active():
-                raise ServingError(Code.CANCELLED, "The call ended before its turn")
-            return infer(request, context)
-
-    def _predict(self, request: Any, context: grpc.ServicerContext) -> Any:
-        name, choice = _model_of(request)
-        with self._manager.hold(name, choice) as version:
-            model = version.runner
-            signature_name = request.model_spec.signature_name or predict.DEFAULT_SIGNATURE
-            signature = predict.signature_of(model, signature_name, check_method=self._options.check_method)
-            inputs = {alias: tensors.to_numpy(tensor) for alias, tensor in request.inputs.items()}
-            run = predict.timed(version, name, "Predict", signature_name, _remaining_ms(context))
-            outputs = predict.outputs_of(signature, inputs, run, request.output_filter)
-            reply = predict_pb2.PredictResponse()
-            _tell_model(reply.model_spec, name, version, signature_name)
-            for output in outputs:
-                self._write(reply.outputs[output.alias], output)
-            return reply
-
-    def _write(self, proto: Any, output: Output) -> None:
-        if output.dtype in tensors.NUMPY_BY_NUMBER:
-            tensors.fill(proto, output.value, output.dtype, as_content=self._options.as_tensor_content)
-        else:
-            # Complex, quantized and the like, which nobody is in a hurry for.
-            proto.CopyFrom(tf.make_tensor_proto(output.value, dtype=tf.dtypes.as_dtype(output.dtype)))
-
-    def _infer(self, method: str, infer: Callable[..., Any], reply: Any, request: Any, context: Any) -> Any:
-        """Return the reply with the result of `infer`, one of examples.py's, on the request's examples."""
-        name, choice = _model_of(request)
-        with self._manager.hold(name, choice) as version:
-            signature_name = request.model_spec.signature_name or predict.DEFAULT_SIGNATURE
-            run = predict.timed(version, name, method, signature_name, _remaining_ms(context))
-            given = examples.serialized(request.input)
-            check_method = self._options.check_method
-            reply.result.CopyFrom(infer(version.runner, signature_name, given, run, check_method=check_method))
-            _tell_model(reply.model_spec, name, version, signature_name)
-            return reply
-
-    def _multi_inference(self, request: Any, context: grpc.ServicerContext) -> Any:
+        request = parsed(inference_pb2.MultiInferenceRequest, message)
         names = {task.model_spec.name for task in request.tasks}
         if "" in names or not names:
             raise invalid_argument("Found ModelSpec with an empty model name.")
@@ -127,7 +111,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
         with self._manager.hold(name, choice) as version:
             given = examples.serialized(request.input)
             first = request.tasks[0].model_spec.signature_name or predict.DEFAULT_SIGNATURE
-            run = predict.timed(version, name, "MultiInference", first, _remaining_ms(context))
+            run = predict.timed(version, name, "MultiInference", first, deadline.remaining_ms())
             results = examples.multi_inference(
                 version.runner, request.tasks, given, run, check_method=self._options.check_method
             )
@@ -137,9 +121,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
             for task, result in zip(request.tasks, reply.results, strict=True):
                 signature_name = task.model_spec.signature_name or predict.DEFAULT_SIGNATURE
                 _tell_model(result.model_spec, name, version, signature_name)
-            return reply
+            return _serialized(reply)
 
-    def _metadata(self, request: Any) -> Any:
+    def metadata(self, message: bytes, _deadline: Deadline) -> bytes:
+        """Tell a model's signatures."""
+        request = parsed(get_model_metadata_pb2.GetModelMetadataRequest, message)
         name, choice = _model_of(request)
         if not request.metadata_field:
             raise invalid_argument("GetModelMetadataRequest must specify at least one metadata_field")
@@ -147,36 +133,137 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
             if field != SIGNATURE_DEF:
                 raise invalid_argument(f"Metadata field {field} is not supported")
         with self._manager.hold(name, choice) as version:
-            return metadata_of(name, version)
+            return _serialized(metadata_of(name, version))
+
+    def _predict(self, request: Any, message: bytes, deadline: Deadline, at_once: bool) -> bytes:  # noqa: FBT001
+        name, choice = _model_of(request)
+        with self._manager.hold(name, choice) as version:
+            model = version.runner
+            signature_name = request.model_spec.signature_name or predict.DEFAULT_SIGNATURE
+            signature = predict.signature_of(model, signature_name, check_method=self._options.check_method)
+            given = dict(request.inputs)
+            if at_once and sum(map(tensors.claimed_bytes, given.values())) > SMALL_BYTES:
+                raise MayTakeLongError
+            inputs = predict.inputs_of(signature, given, len(message))
+            if at_once and not model.is_quick(inputs):
+                raise MayTakeLongError
+            run = predict.timed(version, name, "Predict", signature_name, deadline.remaining_ms())
+            outputs = predict.outputs_of(signature, inputs, run, request.output_filter)
+            return predict_reply.serialized(
+                name, version.number, signature_name, outputs, as_content=self._options.as_tensor_content
+            )
+
+    def _infer(self, method: str, infer: Callable[..., Any], reply: Any, request: Any, deadline: Deadline) -> bytes:
+        """Return the reply with the result of `infer`, one of examples.py's, on the request's examples."""
+        name, choice = _model_of(request)
+        with self._manager.hold(name, choice) as version:
+            signature_name = request.model_spec.signature_name or predict.DEFAULT_SIGNATURE
+            run = predict.timed(version, name, method, signature_name, deadline.remaining_ms())
+            given = examples.serialized(request.input)
+            check_method = self._options.check_method
+            reply.result.CopyFrom(infer(version.runner, signature_name, given, run, check_method=check_method))
+            _tell_model(reply.model_spec, name, version, signature_name)
+            return _serialized(reply)
 
 
-class ModelService(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
-    """tensorflow.serving.ModelService (tensorflow_serving/apis/model_service.proto)."""
+class ModelService:
+    """tensorflow.serving.ModelService (tensorflow_serving/apis/model_service.proto).
 
-    def __init__(self, manager: Manager) -> None:
+    `reload_root` is the folder a reload may take models from; empty, there are no reloads.
+    """
+
+    def __init__(self, manager: Manager, reload_root: str) -> None:
+        # For the life of the process.
         self._manager = manager
+        self._reload_root = reload_root
 
-    def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - gRPC's name
+    def status(self, message: bytes, _deadline: Deadline) -> bytes:
         """Tell the state of each known version."""
-        return _answered(context, lambda: status_of(self._manager.status(*_model_of(request))))
+        request = parsed(get_model_status_pb2.GetModelStatusRequest, message)
+        return _serialized(status_of(self._manager.status(*_model_of(request))))
 
-    def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Replace the models that are served; return when the new ones are available."""
-        return _answered(context, lambda: self._reload(request))
+    def begin_reload(self, message: bytes) -> Reload:
+        """Replace the models that are served, and return what is to be waited for; raise ServingError.
 
-    def _reload(self, request: Any) -> Any:
+        PERMISSION_DENIED unless a flag names the folder that the models are in: whoever reaches the port could take the
+        server out of service, or have it read any folder. A list without models, which would do the first, is refused.
+        """
+        if not self._reload_root:
+            raise ServingError(
+                Code.PERMISSION_DENIED,
+                "HandleReloadConfigRequest is off: start the server with --reload_config_root=FOLDER to allow models "
+                "below that folder, or change the file of --model_config_file",
+            )
+        request = parsed(model_management_pb2.ReloadConfigRequest, message)
         if request.config.WhichOneof("config") != "model_config_list":
             raise invalid_argument(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently "
                 "supported"
             )
+        configs = model_config.from_proto(request.config)
+        if not configs:
+            raise invalid_argument("A model_config_list without models would stop all of them: stop the server instead")
+        for config in configs:
+            _check_path(config, self._reload_root)
         before = metrics.totals(request.metric_names)
-        self._manager.reload(model_config.from_proto(request.config))
+        return Reload(self._manager, self._manager.replace(configs), before)
+
+
+@dataclass(frozen=True)
+class Reload:
+    """A reload whose new models are on their way; whoever waits asks now and then, and may leave."""
+
+    manager: Manager
+    names: Sequence[str]
+    totals_before: dict[str, int]
+
+    def is_over(self) -> bool:
+        """Tell whether the new models are available; raise ServingError when one has failed."""
+        return self.manager.is_settled(self.names)
+
+    def reply(self) -> bytes:
+        """Return the answer: how much each metric asked for has grown."""
         reply = model_management_pb2.ReloadConfigResponse()
         reply.status.error_code = Code.OK.value
-        for name, total in metrics.totals(request.metric_names).items():
-            reply.metric.add(name=name, int64_value_increase=total - before[name])
-        return reply
+        for name, total in metrics.totals(self.totals_before).items():
+            reply.metric.add(name=name, int64_value_increase=total - self.totals_before[name])
+        return _serialized(reply)
+
+
+def parsed(kind: Any, message: bytes) -> Any:
+    """Return the message of bytes; raise INTERNAL, as gRPC itself does, for ones that are none."""
+    try:
+        return kind.FromString(message)
+    except DecodeError as error:
+        raise ServingError(Code.INTERNAL, "Exception deserializing request!") from error
+
+
+def inflated_bytes(message: bytes, most: int) -> int | None:
+    """Return how large a compressed message may become; None for one that is not compressed.
+
+    gRPC is told to leave compressed messages alone: it would inflate all that arrive at once, a thousandfold.
+    """
+    if message[:2] == GZIP:
+        # Its last four bytes say so (RFC 1952 2.3.1, ISIZE); a member that grows beyond is refused.
+        return min(most, int.from_bytes(message[-4:], "little"))
+    if message[:1] == ZLIB and int.from_bytes(message[:2]) % 31 == 0:
+        # Deflate packs 1032 bytes into one at most.
+        return min(most, 1032 * len(message))
+    return None
+
+
+def inflated(message: bytes, most: int) -> bytes:
+    """Return a compressed message's content; raise RESOURCE_EXHAUSTED beyond `most` bytes, INTERNAL for what is none."""
+    inflater = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)
+    try:
+        content = inflater.decompress(message, most + 1)
+    except zlib.error as error:
+        raise ServingError(Code.INTERNAL, f"The message cannot be inflated: {error}") from error
+    if len(content) > most:
+        raise ServingError(Code.RESOURCE_EXHAUSTED, f"Decompressed message larger than max ({most})")
+    if not inflater.eof:
+        raise ServingError(Code.INTERNAL, "The message cannot be inflated: it is cut off")
+    return content
 
 
 def metadata_of(name: str, version: Version) -> Any:
@@ -206,6 +293,20 @@ def status_of(found: list[Version]) -> Any:
     return reply
 
 
+def _check_path(config: ModelConfig, root: str) -> None:
+    """Raise PERMISSION_DENIED unless a model's path, links and `..` resolved, is below the root."""
+    path, below = Path(config.base_path.removeprefix("file://")), Path(root).resolve()
+    try:
+        resolved = path.resolve() if path.is_absolute() else None
+    except (OSError, RuntimeError, ValueError):
+        resolved = None
+    if resolved is None or not resolved.is_relative_to(below):
+        raise ServingError(
+            Code.PERMISSION_DENIED,
+            f"base_path {config.base_path[:256]} of model {config.name[:64]} is not below {below} (reload_config_root)",
+        )
+
+
 def _tell_model(spec: Any, name: str, version: Version, signature_name: str) -> None:
     spec.name = name
     spec.version.value = version.number
@@ -218,47 +319,38 @@ def _model_of(request: Any) -> tuple[str, Choice]:
     spec = request.model_spec
     if not spec.name:
         raise invalid_argument("ModelSpec has no name specified.")
-    number = spec.version.value if spec.HasField("version") else None
-    return spec.name, Choice(
-        number, spec.version_label if spec.WhichOneof("version_choice") == "version_label" else None
-    )
+    match spec.WhichOneof("version_choice"):
+        case "version":
+            return spec.name, Choice(spec.version.value)
+        case "version_label":
+            return spec.name, Choice(None, spec.version_label)
+        case _:
+            return spec.name, Choice()
 
 
-def _remaining_ms(context: grpc.ServicerContext) -> int | None:
-    remaining = context.time_remaining()
-    # A call without a deadline has one years away.
-    return None if remaining is None or remaining > predict.LONGEST_TIMEOUT_SECONDS else max(1, int(remaining * 1000))
+def _serialized(reply: Any) -> bytes:
+    content: bytes = reply.SerializeToString()
+    return content
 
 
-def _counted(context: grpc.ServicerContext, api: str, model: str, answer: Callable[[], Any]) -> Any:
-    """Return an answer, or end the call with the error's code and words; count it either way."""
+def _counted(api: str, model: str, answer: Callable[[], bytes]) -> bytes:
+    """Return an answer, counted with its status and, when there is one, its time."""
     start = time.perf_counter_ns()
     status = Code.OK.name
     try:
-        return answer()
+        content = answer()
+    except MayTakeLongError:
+        status = ""
+        raise
     except ServingError as error:
         status = error.code.name
-        return _abort(context, error)
+        raise
     except BaseException:
         status = Code.INTERNAL.name
         raise
+    else:
+        metrics.REQUEST_LATENCY.observe((time.perf_counter_ns() - start) / 1000, model, api, "GRPC")
+        return content
     finally:
-        metrics.REQUEST_COUNT.add(model, status)
-        if status == Code.OK.name:
-            metrics.REQUEST_LATENCY.observe((time.perf_counter_ns() - start) / 1000, model, api, "GRPC")
-
-
-def _answered(context: grpc.ServicerContext, answer: Callable[[], Any]) -> Any:
-    """Return an answer, or end the call with the error's code and words."""
-    try:
-        return answer()
-    except ServingError as error:
-        return _abort(context, error)
-
-
-def _abort(context: grpc.ServicerContext, error: ServingError) -> Any:
-    message = error.message
-    if len(message) > MAXIMUM_MESSAGE_CHARACTERS:
-        message = message[:MAXIMUM_MESSAGE_CHARACTERS] + "...TRUNCATED"
-    context.abort(grpc.StatusCode[error.code.name], message)
-    raise AssertionError("abort raises") from error
+        if status:
+            metrics.REQUEST_COUNT.add(model, status)

@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_server import memory, versions
+from model_server import memory, metrics, versions
 from model_server.outcomes import Outcomes
 from serving_codec.status import Code, ServingError, invalid_argument
 
@@ -129,6 +129,17 @@ class Manager:
                 if not version.requests and version.state is State.UNLOADING:
                     self._changed.notify_all()
 
+    def state_of(self, name: str) -> bool | None:
+        """Tell whether a model has an available version; None for one that was never configured."""
+        with self._changed:
+            model = self._models.get(name)
+            return bool(model.in_state(State.AVAILABLE)) if model else None
+
+    def names(self) -> list[str]:
+        """Return the names of the models that are configured."""
+        with self._changed:
+            return [name for name, model in self._models.items() if model.is_listed]
+
     def status(self, name: str, choice: Choice) -> list[Version]:
         """Return the known versions, highest first; raise NOT_FOUND when there is none."""
         with self._changed:
@@ -179,10 +190,22 @@ class Manager:
             loads, self._loads = self._loads, ThreadPoolExecutor(max(1, self._threads.load), thread_name_prefix="load")
             loads.shutdown(wait=False)
 
-    def reload(self, configs: Sequence[ModelConfig], noun: str = "model(s)") -> None:
+    def reload(
+        self, configs: Sequence[ModelConfig], noun: str = "model(s)", within_seconds: float | None = None
+    ) -> None:
         """Replace the configuration; return when each new model has a version, raise ServingError when one cannot.
 
-        Models left out are unloaded. There is no time limit and no way back, as upstream has it.
+        Models left out are unloaded. There is no way back, as upstream has it; `within_seconds` ends the wait alone.
+        """
+        new = self.replace(configs)
+        with self._changed:
+            self._changed.wait_for(lambda: self._stop.is_set() or self._are_settled(new), within_seconds)
+            self._raise_failures(new, noun)
+
+    def replace(self, configs: Sequence[ModelConfig]) -> list[str]:
+        """Replace the configuration and set out to load; return the new models' names, raise ServingError.
+
+        One replacement at a time: nobody waits for the models of another one.
         """
         with self._reloading:
             with self._changed:
@@ -191,7 +214,15 @@ class Manager:
                 self._replace(configs)
             if self._poll_seconds >= 0:
                 self.poll()
-            self._wait_for(new, noun)
+            return new
+
+    def is_settled(self, names: Sequence[str]) -> bool:
+        """Tell whether each of these models has a version or none to come; raise ServingError when one has failed."""
+        with self._changed:
+            if not (self._stop.is_set() or self._are_settled(names)):
+                return False
+            self._raise_failures(names, "model(s)")
+            return True
 
     def stop(self) -> None:
         """Stop looking for versions and loading them."""
@@ -255,25 +286,27 @@ class Manager:
         listed = {config.name for config in configs}
         for config in configs:
             model = self._models.setdefault(config.name, Model(config))
+            metrics.tell_apart(config.name)
             model.config, model.is_listed = config, True
         for name, model in self._models.items():
             if name not in listed:
                 model.is_listed = False
                 self._want(name, {})
 
-    def _wait_for(self, names: Iterable[str], noun: str) -> None:
-        """Wait until each of these models has an available version, or none that could become one."""
-        failed: list[str] = []
-        with self._changed:
-            for name in names:
-                model = self._models[name]
-                self._changed.wait_for(lambda model=model: self._stop.is_set() or _is_settled(model))  # type: ignore[misc]
-                if not model.in_state(State.AVAILABLE) and not self._stop.is_set():
-                    failed += [
-                        f"{{{{name: {name} version: {version.number}}} due to error: {version.error}}}"
-                        for version in model.in_state(State.END)
-                        if version.is_wanted
-                    ]
+    def _are_settled(self, names: Iterable[str]) -> bool:
+        return all(_is_settled(self._models[name]) for name in names)
+
+    def _raise_failures(self, names: Iterable[str], noun: str) -> None:
+        """Raise UNKNOWN when models have no available version and one that failed; not when the server stops."""
+        if self._stop.is_set():
+            return
+        failed = [
+            f"{{{{name: {name} version: {version.number}}} due to error: {version.error}}}"
+            for name in names
+            if not self._models[name].in_state(State.AVAILABLE)
+            for version in self._models[name].in_state(State.END)
+            if version.is_wanted
+        ]
         if failed:
             raise ServingError(
                 Code.UNKNOWN, f"{len(failed)} {noun} did not become available: {{{', '.join(failed)}, }}"

@@ -47,8 +47,20 @@ class Metric(abc.ABC):
         """Yield the family's samples; the lock is held."""
 
     def _bounded(self, values: Labels, known: Mapping[Labels, object]) -> Labels:
-        """Return the values, or empty ones once there are too many different."""
+        """Return the values as they are kept: empty ones once there are too many different.
+
+        Models nobody configured share one name, and no value is long: requests carry both (a name may have 8 MiB).
+        """
+        if values in known:
+            return values
+        values = tuple(self._kept(label, value) for label, value in zip(self.labels, values, strict=True))
         return values if values in known or len(known) < MAXIMUM_SETS else ("",) * len(values)
+
+    @staticmethod
+    def _kept(label: str, value: str) -> str:
+        if label in MODEL_LABELS and value and value not in _MODELS:
+            return UNKNOWN_MODEL
+        return value[:MAXIMUM_VALUE_CHARACTERS]
 
     def _shown(self, values: Labels, *more: tuple[str, str]) -> str:
         pairs = itertools.chain(zip(self.labels, values, strict=True), more)
@@ -56,8 +68,17 @@ class Metric(abc.ABC):
 
 
 METRICS: list[Metric] = []
-# Label values come from requests too (a model's name): at most this many sets of them are kept apart.
+# Label values come from requests too (a model's name): at most this many sets of them are kept apart, each value cut.
 MAXIMUM_SETS = 1000
+MAXIMUM_VALUE_CHARACTERS = 256
+MODEL_LABELS = frozenset({"model_name", "model"})
+UNKNOWN_MODEL = "(unknown)"
+_MODELS: set[str] = set()
+
+
+def tell_apart(model: str) -> None:
+    """Count a model under its own name from now on; all others are UNKNOWN_MODEL together."""
+    _MODELS.add(model)
 
 
 class Counter(Metric):

@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tensorflow.core.framework import types_pb2
+
 from model_server import metrics
 from serving_codec import tensors
 from serving_codec.json_tensors import Output
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 DEFAULT_SIGNATURE = "serving_default"
 # A deadline further away bounds nothing: TensorFlow counts milliseconds in 64 bits, timers in fewer.
 LONGEST_TIMEOUT_SECONDS = 86_400 * 30
+# A TF1 signature may name a variable: its dtype's number is 100 more (types.proto, DT_FLOAT_REF).
+REFERENCE = 100
 # Methods Predict may call when signatures are held to their name (upstream's servables/tensorflow/predict_util.cc).
 METHODS = (
     "tensorflow/serving/predict",
@@ -72,6 +76,27 @@ def timed(version: Version, name: str, api: str, signature: str, timeout_ms: int
     return run
 
 
+def inputs_of(signature: Any, given: Mapping[str, Any], sent_bytes: int) -> dict[str, NDArray[Any]]:
+    """Return the values of TensorProtos by alias, checked against a signature before they are filled.
+
+    All of them together are filled up to tensors.FILLED_BYTES, or FILLED_FACTOR times what was sent where that is more.
+    Raise ServingError in upstream's words, or for a shape that is filled against the signature's.
+    """
+    check_aliases(signature, given)
+    most = max(tensors.FILLED_BYTES, tensors.FILLED_FACTOR * sent_bytes)
+    inputs = {}
+    for index, alias in enumerate(sorted(given)):
+        proto, expected = given[alias], signature.inputs[alias]
+        _check_dtype(index, proto, expected)
+        if not tensors.is_short(proto):
+            inputs[alias] = tensors.to_numpy(proto)
+            continue
+        _check_shape(proto, expected)
+        inputs[alias] = tensors.to_numpy(proto, most)
+        most -= inputs[alias].nbytes
+    return inputs
+
+
 def outputs_of(
     signature: Any, inputs: Mapping[str, NDArray[Any]], run: Run, output_filter: Sequence[str] = ()
 ) -> list[Output]:
@@ -79,17 +104,19 @@ def outputs_of(
 
     Inputs left out take the signature's defaults, where it has them.
     """
-    _check_inputs(signature, inputs)
+    check_aliases(signature, inputs)
     aliases = _checked_outputs(signature, output_filter)
     feeds = {signature.inputs[alias].name: value for alias, value in inputs.items()}
     for alias in signature.defaults:
         if alias not in inputs and alias in signature.inputs:
-            feeds[signature.inputs[alias].name] = tensors.to_numpy(signature.defaults[alias])
+            # The model's own: as large as it says.
+            feeds[signature.inputs[alias].name] = tensors.to_numpy(signature.defaults[alias], tensors.MAXIMUM_BYTES)
     values = run(feeds, [signature.outputs[alias].name for alias in aliases])
     return [Output(alias, signature.outputs[alias].dtype, value) for alias, value in zip(aliases, values, strict=True)]
 
 
-def _check_inputs(signature: Any, inputs: Mapping[str, object]) -> None:
+def check_aliases(signature: Any, inputs: Mapping[str, object]) -> None:
+    """Raise INVALID_ARGUMENT, in upstream's words, unless these inputs are the signature's; defaults may be missing."""
     wanted, sent = set(signature.inputs), set(inputs)
     if wanted == sent:
         return
@@ -99,6 +126,34 @@ def _check_inputs(signature: Any, inputs: Mapping[str, object]) -> None:
             f"input size does not match signature: {len(sent)}!={len(wanted)} "
             f"len({_set(sent)}) != len({_set(wanted)}). "
             f"Sent extra: {_set(sent - wanted)}. Missing but required: {_set(missing)}."
+        )
+
+
+def _check_dtype(index: int, proto: Any, expected: Any) -> None:
+    """Raise INVALID_ARGUMENT for another dtype than the signature's, in the words of TensorFlow's runtime."""
+    wanted = expected.dtype % REFERENCE
+    if proto.dtype != wanted and wanted and proto.dtype in tensors.NUMPY_BY_NUMBER:
+        raise invalid_argument(f"Expects arg[{index}] to be {_named(wanted)} but {_named(proto.dtype)} is provided")
+
+
+def _named(dtype: int) -> str:
+    """Return a dtype's name as TensorFlow's DataTypeString has it."""
+    name: str = types_pb2.DataType.Name(dtype)
+    return name.removeprefix("DT_").lower()
+
+
+def _check_shape(proto: Any, expected: Any) -> None:
+    """Raise INVALID_ARGUMENT for a tensor to be filled in another shape than the signature's.
+
+    A whole tensor may have any shape: what the graph takes is taken, as upstream does.
+    """
+    if expected.tensor_shape.unknown_rank or not expected.HasField("tensor_shape"):
+        return
+    shape = [dimension.size for dimension in proto.tensor_shape.dim]
+    wanted = [dimension.size for dimension in expected.tensor_shape.dim]
+    if len(shape) != len(wanted) or any(w not in {-1, size} for size, w in zip(shape, wanted, strict=True)):
+        raise invalid_argument(
+            f"tensor parsing error: shape {shape} has fewer values than elements, and is not the signature's {wanted}"
         )
 
 

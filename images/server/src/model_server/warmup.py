@@ -10,7 +10,6 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
 from model_server import examples, metrics, predict
-from serving_codec import tensors
 from serving_codec.status import Code, ServingError, invalid_argument
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def _run(model: Runner, record: bytes) -> None:
         case "predict_log":
             request = log.predict_log.request
             signature = predict.signature_of(model, request.model_spec.signature_name)
-            inputs = {alias: tensors.to_numpy(tensor) for alias, tensor in request.inputs.items()}
+            inputs = predict.inputs_of(signature, request.inputs, len(record))
             predict.outputs_of(signature, inputs, model.run, list(request.output_filter))
         case "classify_log":
             request = log.classify_log.request
