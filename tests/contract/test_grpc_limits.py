@@ -1,0 +1,519 @@
+"""Limits of the gRPC port: whatever clients open, send, claim or name, others are answered and memory is bounded."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import random
+import socket
+import struct
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+import tensorflow as tf
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tensorflow_serving.apis import classification_pb2, get_model_status_pb2, model_management_pb2, predict_pb2
+
+from tests.contract import models
+from tests.contract.conftest import FUZZ_COUNTS, Server
+from tests.contract.test_models import config, listed, reload
+from tests.contract.test_monitoring import PAGE
+from tests.contract.test_predict import request
+from tests.processes import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MIB = 1 << 20
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
+CLASSIFY = "/tensorflow.serving.PredictionService/Classify"
+CONNECTIONS = 5
+# Among half-open calls; without them an answer takes 1 ms.
+ANSWER_SECONDS = 0.5
+SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def server(command: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Yield a server with small limits, health and a metrics page."""
+    folder = tmp_path_factory.mktemp("limits")
+    models.line(folder / "line" / "1", 0.5)
+    (folder / "monitoring.txt").write_text(f'prometheus_config: {{ enable: true, path: "{PAGE}" }}')
+    flags = (
+        "--enable_grpc_healthcheck_service",
+        f"--monitoring_config_file={folder / 'monitoring.txt'}",
+        f"--grpc_max_message_bytes={8 * MIB}",
+        f"--grpc_message_budget_bytes={32 * MIB}",
+        "--grpc_message_timeout_seconds=4",
+    )
+    with Server(command, folder / "line", *flags) as server:
+        yield server
+
+
+def peak_mib(server: Server) -> float:
+    """Return the most memory a server has had resident, in MiB (proc(5), VmHWM)."""
+    lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) / 1024
+
+
+def forget_peak(server: Server) -> None:
+    """Let the next peak be one of what comes from now on (proc(5), clear_refs)."""
+    Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")
+
+
+def threads(server: Server) -> int:
+    """Return how many threads a server has."""
+    return len(os.listdir(f"/proc/{server.process.pid}/task"))
+
+
+def refusal(call: Callable[[], Any]) -> tuple[str, str]:
+    """Return the code and words a call ends with."""
+    with pytest.raises(grpc.RpcError) as refused:
+        call()
+    error: Any = refused.value
+    return error.code().name, str(error.details())
+
+
+def status(server: Server) -> Any:
+    """Ask for the line's status."""
+    asked = get_model_status_pb2.GetModelStatusRequest()
+    asked.model_spec.name = "line"
+    return server.models.GetModelStatus(asked, timeout=SECONDS)
+
+
+class HalfOpen:
+    """Calls whose message never comes, on several connections, while the block runs."""
+
+    def __init__(self, server: Server, count: int) -> None:
+        self._is_over = threading.Event()
+        self._channels = [
+            grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", options=[("grpc.use_local_subchannel_pool", 1)])
+            for _ in range(CONNECTIONS)
+        ]
+        methods: list[Any] = [channel.stream_unary(PREDICT) for channel in self._channels]
+        self.calls = [methods[number % CONNECTIONS].future(self._nothing()) for number in range(count)]
+
+    def _nothing(self) -> Iterator[bytes]:
+        self._is_over.wait(60)
+        yield from ()
+
+    def __enter__(self) -> HalfOpen:
+        """Return at once."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let them all go."""
+        self._is_over.set()
+        for channel in self._channels:
+            channel.close()
+
+
+def test_a_thousand_calls_that_are_never_sent_cost_no_thread_and_keep_nobody(server: Server) -> None:
+    before = threads(server)
+    forget_peak(server)
+    memory = peak_mib(server)
+    with HalfOpen(server, 1000):
+        time.sleep(1)
+        for ask in (lambda: server.prediction.Predict(request(x=[1.0]), timeout=SECONDS), lambda: status(server)):
+            start = time.monotonic()
+            ask()
+            assert time.monotonic() - start < ANSWER_SECONDS
+        assert threads(server) <= before + 20
+        assert peak_mib(server) - memory < 150
+    assert server.prediction.Predict(request(x=[1.0]), timeout=SECONDS).outputs["y"].float_val[:] == [2.5]
+
+
+def test_a_call_whose_message_is_late_ends(server: Server) -> None:
+    start = time.monotonic()
+    with HalfOpen(server, 2) as half_open:
+        assert {call.exception().code() for call in half_open.calls} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+    assert 3 < time.monotonic() - start < 8
+
+
+def test_more_slow_calls_than_their_messages_may_fill_end_early(server: Server) -> None:
+    start = time.monotonic()
+    with HalfOpen(server, 10) as half_open:
+        # The budget has room for four messages of the largest size: the six that came first make room.
+        early = [call.exception().code().name for call in half_open.calls[:6]]
+        assert time.monotonic() - start < 3.9
+        assert early == ["RESOURCE_EXHAUSTED"] * 6
+
+
+def test_calls_that_are_reset_leave_nothing(server: Server) -> None:
+    for _ in range(5):
+        with HalfOpen(server, 200) as half_open:
+            for call in half_open.calls:
+                call.cancel()
+    assert server.prediction.Predict(request(x=[1.0]), timeout=SECONDS).outputs["y"].float_val[:] == [2.5]
+
+
+def test_calls_beyond_the_limit_are_refused_at_once(command: str, base_path: Path) -> None:
+    with Server(command, base_path, "--grpc_max_concurrent_calls=20") as server:
+        with HalfOpen(server, 20):
+            time.sleep(1)
+            start = time.monotonic()
+            code, told = refusal(lambda: server.prediction.Predict(request(x=[1.0]), timeout=SECONDS))
+            assert time.monotonic() - start < ANSWER_SECONDS
+            assert (code, "grpc_max_concurrent_calls" in told) == ("RESOURCE_EXHAUSTED", True)
+        wait_for(lambda: is_answered(server), "the calls have gone", SECONDS)
+
+
+def is_answered(server: Server) -> bool:
+    """Tell whether a Predict is answered."""
+    try:
+        server.prediction.Predict(request(x=[1.0]), timeout=SECONDS)
+    except grpc.RpcError:
+        return False
+    return True
+
+
+def test_a_message_beyond_the_limit_is_refused(server: Server) -> None:
+    large = request(x=[1.0] * (3 * MIB))
+    assert refusal(lambda: server.prediction.Predict(large, timeout=SECONDS))[0] == "RESOURCE_EXHAUSTED"
+
+
+def test_messages_that_wait_are_bounded_together(command: str, base_path: Path) -> None:
+    flags = ("--grpc_max_threads=1", f"--grpc_message_budget_bytes={16 * MIB}")
+    with Server(command, base_path, *flags) as server:
+        running = server.prediction.Predict.future(request("slow", x=[models.MINUTES]), timeout=8)
+        status(server)
+        forget_peak(server)
+        memory = peak_mib(server)
+        # Six megabytes each: two fit beside each other.
+        large = request(x=[1.0] * 1_500_000).SerializeToString()
+        predict: Any = server.channel.unary_unary(PREDICT)
+        waiting = [predict.future(large, timeout=SECONDS) for _ in range(10)]
+        codes = [call.exception().code().name if call.exception() else "OK" for call in waiting]
+        assert sorted(codes) == ["OK"] * 2 + ["RESOURCE_EXHAUSTED"] * 8
+        assert running.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert peak_mib(server) - memory < 300
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+def test_compressed_messages_are_answered(server: Server, compression: grpc.Compression) -> None:
+    asked = request(x=[1.0] * 1000)
+    for _ in range(3):
+        reply = server.prediction.Predict(asked, timeout=SECONDS, compression=compression)
+        assert reply.outputs["y"].float_val[:] == [2.5] * 1000
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+def test_a_bomb_is_not_inflated(server: Server, compression: grpc.Compression) -> None:
+    predict: Any = server.channel.unary_unary(PREDICT)
+    predict(request(x=[1.0]).SerializeToString())
+    forget_peak(server)
+    memory = peak_mib(server)
+    bomb = bytes(200 * MIB)
+    code, told = refusal(lambda: predict(bomb, timeout=SECONDS, compression=compression))
+    assert (code, told) == ("RESOURCE_EXHAUSTED", f"Decompressed message larger than max ({8 * MIB})")
+    assert peak_mib(server) - memory < 60
+
+
+def test_a_bomb_that_lies_about_its_size_is_refused(server: Server) -> None:
+    bomb = bytearray(gzip.compress(bytes(MIB)))
+    bomb[-4:] = struct.pack("<I", 100)
+    predict: Any = server.channel.unary_unary(PREDICT)
+    assert refusal(lambda: predict(bytes(bomb), timeout=SECONDS)) == (
+        "RESOURCE_EXHAUSTED",
+        "Decompressed message larger than max (100)",
+    )
+
+
+def tensor(sizes: list[int], *values: float, signature: str = "") -> Any:
+    """Return a PredictRequest of x with a shape and some of its values."""
+    made = request(signature)
+    made.inputs["x"].dtype = 1
+    for size in sizes:
+        made.inputs["x"].tensor_shape.dim.add(size=size)
+    made.inputs["x"].float_val.extend(values)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("sizes", "signature", "told"),
+    [
+        ([400_000_000], "", "the last value is repeated up to 16777216 bytes only"),
+        ([20_000, 20_000], "rows", "the last value is repeated up to 16777216 bytes only"),
+        ([20_000, 20_000], "", "shape [20000, 20000] has fewer values than elements, and is not the signature's [-1]"),
+        ([-1], "", "is not fully defined"),
+        ([2**62, 2**62], "rows", "is larger than 2147483648 bytes"),
+        ([2**40] * 60, "sum", "is larger than 2147483648 bytes"),
+        ([1] * 100_000, "sum", "100000 dimensions, at most 64 are allowed"),
+        ([2**62] * 100_000, "sum", "100000 dimensions, at most 64 are allowed"),
+        ([0, 2**62], "rows", "is larger than 2147483648 bytes"),
+    ],
+)
+def test_a_shape_that_claims_more_than_was_sent_is_refused_before_it_is_filled(
+    server: Server, sizes: list[int], signature: str, told: str
+) -> None:
+    forget_peak(server)
+    memory = peak_mib(server)
+    start = time.monotonic()
+    code, words = refusal(
+        lambda: server.prediction.Predict(tensor(sizes, 1.0, signature=signature), timeout=SECONDS)
+    )
+    assert (code, told in words) == ("INVALID_ARGUMENT", True), words
+    assert time.monotonic() - start < 2
+    assert peak_mib(server) - memory < 40
+
+
+def test_a_short_tensor_is_filled_within_the_bound(server: Server) -> None:
+    reply = server.prediction.Predict(tensor([4], 1.0, 2.0), timeout=SECONDS)
+    assert reply.outputs["y"].float_val[:] == [2.5, 3.0, 3.0, 3.0]
+    reply = server.prediction.Predict(tensor([1_000_000], 1.0, signature="sum"), timeout=SECONDS)
+    assert reply.outputs["total"].float_val[:] == [1_000_000]
+
+
+def test_a_string_that_is_repeated_is_bounded_with_its_length(server: Server) -> None:
+    asked = request("pair", a=[1.0])
+    asked.inputs["s"].CopyFrom(tf.make_tensor_proto([b"x" * 100_000]))
+    asked.inputs["s"].tensor_shape.dim[0].size = 100_000
+    forget_peak(server)
+    memory = peak_mib(server)
+    code, told = refusal(lambda: server.prediction.Predict(asked, timeout=SECONDS))
+    assert (code, "the last value is repeated up to" in told) == ("INVALID_ARGUMENT", True)
+    assert peak_mib(server) - memory < 40
+
+
+def test_a_context_in_front_of_many_examples_is_bounded(server: Server) -> None:
+    asked = classification_pb2.ClassificationRequest()
+    asked.model_spec.name = "line"
+    given = asked.input.example_list_with_context
+    given.context.CopyFrom(models.example(c=b"x" * (4 * MIB)))
+    for _ in range(5_000):
+        given.examples.add()
+    forget_peak(server)
+    memory = peak_mib(server)
+    code, told = refusal(lambda: server.prediction.Classify(asked, timeout=SECONDS))
+    assert (code, "in front of each of 5000 examples" in told) == ("INVALID_ARGUMENT", True)
+    assert peak_mib(server) - memory < 60
+
+
+def test_names_of_models_nobody_has_configured_are_kept_as_one(server: Server) -> None:
+    server.prediction.Predict(request(x=[1.0]), timeout=SECONDS)
+    for number in range(10):
+        name = f"{number}" + "x" * (4 * MIB)
+        code, told = refusal(lambda name=name: server.prediction.Predict(request(name=name, x=[1.0]), timeout=SECONDS))
+        assert (code, len(told) < 1100) == ("NOT_FOUND", True)
+        signature = "s" * (4 * MIB)
+        refusal(lambda signature=signature: server.prediction.Predict(request(signature, x=[1.0]), timeout=SECONDS))
+    page = server.get(PAGE).text
+    assert len(page) < 100_000
+    assert ':tensorflow:serving:request_count{model_name="(unknown)",status="NOT_FOUND"} 10' in page
+    forget_peak(server)
+    assert peak_mib(server) < 900
+
+
+@pytest.mark.parametrize("path", [b"/x/\xff\xfe", PREDICT.encode() + b"\xff", b"/", b"/a/b/c"])
+def test_a_path_that_is_none_ends_its_call_alone(server: Server, path: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.grpc_port), timeout=10) as connection:
+        connection.sendall(http2_call(path))
+        answer = b""
+        while b"grpc-status" not in answer:
+            received = connection.recv(65536)
+            assert received, answer
+            answer += received
+        assert b"Method not found!" in answer
+    assert server.prediction.Predict(request(x=[1.0]), timeout=SECONDS).outputs["y"].float_val[:] == [2.5]
+
+
+def http2_call(path: bytes) -> bytes:
+    """Return the bytes that open a connection and a call to a path (RFC 9113, RFC 7541 6.2.2)."""
+
+    def literal(name: bytes, value: bytes) -> bytes:
+        return b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+    def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+        return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+    fields = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", path), (b":authority", b"x")]
+    fields += [(b"te", b"trailers"), (b"content-type", b"application/grpc")]
+    headers = b"".join(literal(name, value) for name, value in fields)
+    return b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"") + frame(1, 4, 1, headers)
+
+
+def test_headers_beyond_the_limit_are_refused(server: Server) -> None:
+    large = (("x-large", "y" * 100_000),)
+    code, _ = refusal(lambda: server.prediction.Predict(request(x=[1.0]), timeout=SECONDS, metadata=large))
+    assert code in {"RESOURCE_EXHAUSTED", "UNAVAILABLE"}
+    assert server.prediction.Predict(request(x=[1.0]), timeout=SECONDS).outputs["y"].float_val[:] == [2.5]
+
+
+def test_both_families_are_listened_on(server: Server) -> None:
+    for host in ("127.0.0.1", "[::1]"):
+        with grpc.insecure_channel(f"{host}:{server.grpc_port}") as channel:
+            grpc.channel_ready_future(channel).result(10)
+
+
+def test_nothing_that_takes_long_keeps_the_quick_ones(server: Server) -> None:
+    long = [server.prediction.Predict.future(request("slow", x=[models.MINUTES]), timeout=4) for _ in range(3)]
+    large: Any = server.channel.unary_unary(PREDICT)
+    parsing = [large.future(request(x=[1.0] * 1_500_000).SerializeToString(), timeout=SECONDS) for _ in range(3)]
+    slowest = 0.0
+    for _ in range(100):
+        start = time.monotonic()
+        status(server)
+        slowest = max(slowest, time.monotonic() - start)
+    for call in (*long, *parsing):
+        call.exception()
+    assert slowest < 0.3
+
+
+# ---- reload
+
+
+@pytest.fixture
+def reloading(command: str, tmp_path: Path) -> Iterator[Server]:
+    """Yield a server whose models may be reloaded from `models`; other models are beside that folder."""
+    for folder in ("models/line", "models/other", "outside"):
+        models.bounded(tmp_path / folder / "1")
+    (tmp_path / "models" / "link").symlink_to(tmp_path / "outside")
+    flags = ("--max_num_load_retries=0", f"--reload_config_root={tmp_path / 'models'}")
+    with Server(command, tmp_path / "models" / "line", *flags) as server:
+        yield server
+
+
+def test_reload_is_off_unless_a_flag_allows_it(server: Server, tmp_path: Path) -> None:
+    code, told = refusal(lambda: reload(server, listed(config("line", tmp_path))))
+    assert (code, "--reload_config_root" in told) == ("PERMISSION_DENIED", True)
+    assert server.states() == {1: "AVAILABLE"}
+
+
+def test_reload_is_held_to_its_root_and_ends_with_its_caller(reloading: Server, tmp_path: Path) -> None:
+    root = tmp_path / "models"
+    for outside in (tmp_path / "outside", root / "link", root / ".." / "outside", Path("/")):
+        code, told = refusal(lambda outside=outside: reload(reloading, listed(config("x", outside))))
+        assert code == "PERMISSION_DENIED"
+        assert f"base_path {outside} of model x is not below {root}" in told
+    for elsewhere in ("s3://bucket/x", "file:///etc"):
+        assert refusal(lambda path=elsewhere: reload(reloading, listed(config("x", path))))[0] == "PERMISSION_DENIED"
+    code, told = refusal(lambda: reload(reloading, listed()))
+    assert (code, "would stop all of them" in told) == ("INVALID_ARGUMENT", True)
+    assert reloading.states() == {1: "AVAILABLE"}
+
+    # A reload to a path that is not there waits for it: until its deadline, or as long as its caller.
+    line, missing = config("line", root / "line"), config("missing", root / "missing")
+    asked = model_management_pb2.ReloadConfigRequest()
+    tf_parse(listed(line, missing), asked.config)
+    assert refusal(lambda: reloading.models.HandleReloadConfigRequest(asked, timeout=1))[0] == "DEADLINE_EXCEEDED"
+    left = reloading.models.HandleReloadConfigRequest.future(asked, timeout=60)
+    stays = reloading.models.HandleReloadConfigRequest.future(asked, timeout=60)
+    time.sleep(0.5)
+    left.cancel()
+    start = time.monotonic()
+    reload(reloading, listed(line, config("other", root / "other")))
+    assert time.monotonic() - start < 5
+    assert reloading.states("other") == {1: "AVAILABLE"}
+    # What was waited for is wanted no more.
+    stays.result(timeout=10)
+
+
+def tf_parse(text: str, message: Any) -> None:
+    """Read a text-format message."""
+    from google.protobuf import text_format  # noqa: PLC0415
+
+    text_format.Parse(text, message)
+
+
+# ---- health
+
+
+def test_health_of_a_model_is_the_models(command: str, base_path: Path) -> None:
+    with Server(command, base_path, "--enable_grpc_healthcheck_service") as server:
+        health = health_pb2_grpc.HealthStub(server.channel)
+
+        def check(service: str) -> int:
+            asked = health_pb2.HealthCheckRequest(service=service)
+            answer: int = health.Check(asked, timeout=SECONDS).status
+            return answer
+
+        serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+        assert {check(service) for service in ("", "ModelService", "PredictionService", "line")} == {serving}
+        assert refusal(lambda: check("nobody"))[0] == "NOT_FOUND"
+        assert set(health.List(health_pb2.HealthListRequest(), timeout=SECONDS).statuses) == {
+            "", "ModelService", "PredictionService", "line",
+        }  # fmt: skip
+        watch = health.Watch(health_pb2.HealthCheckRequest(service="line"), timeout=SECONDS)
+        assert next(watch).status == serving
+        (base_path / "1").rename(base_path / "gone")
+        assert next(watch).status == not_serving
+        assert (check("line"), check("")) == (not_serving, serving)
+        (base_path / "gone").rename(base_path / "1")
+        assert next(watch).status == serving
+
+
+def test_health_is_not_serving_while_the_server_drains(command: str, base_path: Path) -> None:
+    with Server(command, base_path, "--enable_grpc_healthcheck_service") as server:
+        health = health_pb2_grpc.HealthStub(server.channel)
+        watches = [health.Watch(health_pb2.HealthCheckRequest(service=name), timeout=SECONDS) for name in ("", "line")]
+        assert [next(watch).status for watch in watches] == [health_pb2.HealthCheckResponse.SERVING] * 2
+        running = server.prediction.Predict.future(request("slow", x=[models.MINUTES]), timeout=4)
+        status(server)
+        server.process.terminate()
+        assert [next(watch).status for watch in watches] == [health_pb2.HealthCheckResponse.NOT_SERVING] * 2
+        running.exception()
+        for watch in watches:
+            watch.cancel()
+        assert server.process.wait(SECONDS) == 0
+
+
+# ---- whatever comes in
+
+
+def test_no_message_ends_the_server_or_takes_its_memory(server: Server, request: pytest.FixtureRequest) -> None:
+    count = request.config.getoption("--fuzz-examples") * 4
+    counts = FUZZ_COUNTS["mutated gRPC messages"] = __import__("collections").Counter()
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    methods: list[Any] = [server.channel.unary_unary(method) for method in (PREDICT, CLASSIFY)]
+    sound = [made.SerializeToString() for made in sound_requests()]
+    forget_peak(server)
+    memory = peak_mib(server)
+    for _ in range(count):
+        message = mutated(chance, chance.choice(sound))
+        try:
+            chance.choice(methods)(message, timeout=SECONDS)
+            counts["OK"] += 1
+        except grpc.RpcError as error:
+            counts[error.code().name] += 1  # type: ignore[attr-defined]
+    assert not {"UNAVAILABLE", "UNKNOWN", "DEADLINE_EXCEEDED"} & set(counts), f"seed {seed}: {counts}"
+    assert peak_mib(server) - memory < 200, f"seed {seed}"
+    assert server.process.poll() is None
+    assert is_answered(server)
+
+
+def sound_requests() -> list[Any]:
+    """Return requests that are answered, of every kind of tensor."""
+    content = request(x=[1.0])
+    content.inputs["x"].CopyFrom(tensor([2], 1.0).inputs["x"])
+    examples = classification_pb2.ClassificationRequest()
+    examples.model_spec.name = "line"
+    examples.input.example_list.examples.append(models.example(x=1.0))
+    empty = predict_pb2.PredictRequest()
+    return [request(x=[1.0, 2.0]), request("pair", a=[1.0], s=["text"]), content, examples, empty]
+
+
+def mutated(chance: random.Random, message: bytes) -> bytes:
+    """Return a message with bytes changed, cut, doubled or put in; or bytes of chance alone."""
+    made = bytearray(message)
+    for _ in range(chance.randrange(1, 5)):
+        place = chance.randrange(len(made) + 1)
+        match chance.randrange(6):
+            case 0 if made:
+                made[place % len(made)] = chance.randrange(256)
+            case 1:
+                del made[place : place + chance.randrange(4)]
+            case 2:
+                made[place:place] = chance.randbytes(chance.randrange(8))
+            case 3:
+                made += made[place:]
+            case 4:
+                # The largest number a varint holds, where a size or length may be.
+                made[place:place] = b"\xff" * 9 + b"\x01"
+            case _ if chance.random() < 0.1:  # noqa: PLR2004
+                made = bytearray(chance.randbytes(chance.randrange(200)))
+    return bytes(made)
