@@ -8,10 +8,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from model_server import cpus, startup
+from model_server import cpus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,20 +23,28 @@ ANSWER = b'{\n    "predictions": [[' + b", ".join([b"0.0123456789"] * 10) + b"]\
 
 
 def serve_grpc(port: int) -> None:
-    """Answer one unary method with nothing, on the server's own gRPC stack and as many threads."""
-    import grpc  # noqa: PLC0415 - each floor loads what it needs, no more
+    """Answer one unary method with nothing, on the server's own gRPC stack with the server's own options."""
+    import asyncio  # noqa: PLC0415 - each floor loads what it needs, no more
 
-    def empty(_request: bytes, _context: object) -> bytes:
+    import grpc  # noqa: PLC0415
+    import uvloop  # noqa: PLC0415
+
+    from model_server import flags, grpc_listener, grpc_server  # noqa: PLC0415
+
+    async def empty(_requests: object, context: Any) -> bytes:
+        await context.read()
         return b""
 
-    threads = startup.THREADS_PER_CPU * cpus.usable()
-    server = grpc.server(ThreadPoolExecutor(threads), options=[("grpc.max_receive_message_length", -1)])
-    service, method = EMPTY_METHOD.strip("/").split("/")
-    handlers: dict[str, Any] = {method: grpc.unary_unary_rpc_method_handler(empty)}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
-    server.add_insecure_port(f"127.0.0.1:{port}")
-    server.start()
-    server.wait_for_termination()
+    async def serve() -> None:
+        server = grpc_server.Server(grpc_listener.channel_arguments(flags.parse([])))
+        service, method = EMPTY_METHOD.strip("/").split("/")
+        server.add_registered_method_handlers(service, {method: grpc.stream_unary_rpc_method_handler(empty)})
+        server.add_insecure_port(f"127.0.0.1:{port}")
+        await server.start()
+        await server.wait_for_termination()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())
 
 
 def serve_rest(port: int) -> None:

@@ -93,7 +93,7 @@ class GrpcListener:
 
     async def _start(self) -> Server:
         flags = self._flags
-        server = Server(_channel_arguments(flags))
+        server = Server(channel_arguments(flags))
         for name, handlers in self._services.handlers().items():
             server.add_registered_method_handlers(name, handlers)
         credentials = _credentials(flags.ssl_config_file) if flags.ssl_config_file else None
@@ -306,7 +306,7 @@ async def _abort(context: Any, error: ServingError) -> None:
 
 def _limits(flags: Flags) -> Limits:
     """Return the limits the flags say; a message's size is what gRPC's own argument says where there is one."""
-    message_bytes: int = dict(_channel_arguments(flags))["grpc.max_receive_message_length"]
+    message_bytes: int = dict(channel_arguments(flags))["grpc.max_receive_message_length"]
     return Limits(
         flags.grpc_max_concurrent_calls,
         flags.grpc_message_timeout_seconds,
@@ -315,7 +315,7 @@ def _limits(flags: Flags) -> Limits:
     )
 
 
-def _channel_arguments(flags: Flags) -> list[tuple[str, Any]]:
+def channel_arguments(flags: Flags) -> list[tuple[str, Any]]:
     """Return gRPC options: our limits, then `k=v,k=v` from the flag, which win."""
     options: dict[str, Any] = {
         "grpc.max_receive_message_length": flags.grpc_max_message_bytes,
