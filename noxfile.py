@@ -14,7 +14,7 @@ MODEL = ROOT / "model"
 
 # Sources of each shipped package, so that tests run on the tree and need no installation.
 SOURCES = [
-    *(MODEL / name / "src" for name in ("codec", "description", "download", "store", "trainer")),
+    *(MODEL / name / "src" for name in ("codec", "description", "download", "http", "store", "trainer")),
     *(IMAGES / name / "src" for name in ("api", "loader", "publisher", "server")),
 ]
 PYTHONPATH = ":".join(str(path) for path in (ROOT, *SOURCES))

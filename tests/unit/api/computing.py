@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from model_api import config
 from model_api.errors import NotReadyError, UnavailableError
 from model_api.gateway import Result
-from model_api.http import Request
 from model_api.knowledge import Known
 from model_description.protos import serving_pb2
 from model_description.signature import Signature, TensorSpec
 from serving_codec.status import Code, ServingError
+from serving_http.aside import Aside
+from serving_http.messages import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +58,7 @@ class Computing:
         self.replies: dict[str, Any] = {}
         self.error: Exception | None = None
         self.is_ready = True
+        self.aside = Aside(2, 1 << 20)
 
     async def known(self, version: int | None = None) -> Known:
         """Return what is known; raise as the real one does."""

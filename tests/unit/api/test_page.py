@@ -13,7 +13,7 @@ import pytest
 from model_api import page
 
 if TYPE_CHECKING:
-    from model_api.http import Reply
+    from model_api.reply import Reply
 
 PAGES = pytest.mark.parametrize("reply", [page.try_it(), page.docs()], ids=["try it", "docs"])
 

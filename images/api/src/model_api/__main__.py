@@ -5,105 +5,94 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
+import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
-
-import uvicorn
 
 from model_api import config as configuration
 from model_api import tls
 from model_api.app import App
 from model_api.gateway import Gateway
 from model_api.servers import Servers, followed
+from serving_http import listener
+from serving_http.front import Front
+from serving_http.limits import Limits
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
-    from types import FrameType
 
     from model_api.config import Config
 
 LOG = logging.getLogger(__name__)
 # Longer than any request may take.
 SHUTDOWN_MARGIN_SECONDS = 2
-# Connections that may wait to be accepted.
-BACKLOG = 2048
 
 
-class Server(uvicorn.Server):
-    """uvicorn that, told to stop, first says it is not ready and goes on serving for a while."""
-
-    def __init__(self, options: uvicorn.Config, gateway: Gateway, drain_seconds: float) -> None:
-        super().__init__(options)
-        self._gateway = gateway
-        self._drain_seconds = drain_seconds
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to drain at the first signal; stop without waiting at the second.
-
-        uvicorn's own handler raises the signal again at the end, and the process would not end with 0.
-        """
-        del sig, frame
-        if self._gateway.is_draining:
-            self.force_exit = self.should_exit
-            self.should_exit = True
-            return
-        self._gateway.is_draining = True
-        loop = asyncio.get_running_loop()
-        loop.call_soon_threadsafe(loop.call_later, self._drain_seconds, self._stop)
-
-    def _stop(self) -> None:
-        self.should_exit = True
-
-
-async def serve(config: Config) -> None:
+async def serve(config: Config, listening: socket.socket) -> None:
     """Serve until told to stop; requests under way are finished. Raise OSError when a certificate cannot be read."""
     async with followed(Servers(config.server, tls.of(config)), config.resolve_seconds) as servers:
         gateway = Gateway(config, servers)
-        options = uvicorn.Config(
-            App(gateway),
-            http="httptools",
-            loop="none",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_level="info",
-            server_header=False,
-            date_header=False,
-            timeout_graceful_shutdown=int(config.request_timeout_seconds) + SHUTDOWN_MARGIN_SECONDS,
-        )
+        front = Front(App(gateway), _limits(config))
         learning = asyncio.create_task(gateway.knowledge.follow())
         try:
-            with _listening(config.host, config.port) as listener:
-                await Server(options, gateway, config.drain_seconds).serve([listener])
+            stops = _stops()
+            await front.listen(listening, listener.BACKLOG)
+            LOG.info("listening on port %d", listening.getsockname()[1])
+            await _drained(await stops.get(), stops, gateway, front, config.drain_seconds)
+            await front.stop(config.request_timeout_seconds + SHUTDOWN_MARGIN_SECONDS)
         finally:
             learning.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await learning
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    """Return a listening socket; without a host, or on "::", on every address of both families where there are both."""
-    if host in {"", "::"} and socket.has_dualstack_ipv6():
-        try:
-            return socket.create_server(("::", port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
-        except OSError as error:
-            # IPv6 is compiled in and switched off.
-            LOG.info("no IPv6 here (%s): listening on IPv4", error.strerror)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+def _stops() -> asyncio.Queue[signal.Signals]:
+    """Return the signals to stop as they come."""
+    queue: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, queue.put_nowait, number)
+    return queue
+
+
+async def _drained(
+    first: signal.Signals, stops: asyncio.Queue[signal.Signals], gateway: Gateway, front: Front, seconds: float
+) -> None:
+    """Go on serving for a while, no longer ready; a second signal, or a person's Ctrl-C, ends that."""
+    gateway.is_draining = True
+    front.begin_drain()
+    LOG.info("stopping: draining for %g s", seconds)
+    if first is not signal.SIGINT:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stops.get(), seconds)
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        max_header_bytes=config.max_header_bytes,
+        max_headers=config.max_headers,
+        max_body_bytes=config.max_body_bytes,
+        header_timeout_seconds=config.header_timeout_seconds,
+        body_timeout_seconds=config.body_timeout_seconds,
+        idle_timeout_seconds=config.idle_timeout_seconds,
+        write_timeout_seconds=config.write_timeout_seconds,
+        max_connections=listener.allow_connections(config.max_connections),
+        max_requests=config.max_requests,
+        max_held_bytes=config.max_held_body_bytes,
+    )
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the gateway until SIGTERM; return 0."""
     config = configuration.parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    if sys.platform == "win32":
-        asyncio.run(serve(config))
-    else:
-        import uvloop  # noqa: PLC0415 - not there on Windows
+    with listener.bind(config.host, config.port) as listening:
+        if sys.platform == "win32":
+            asyncio.run(serve(config, listening))
+        else:
+            import uvloop  # noqa: PLC0415 - not there on Windows
 
-        uvloop.run(serve(config))
+            uvloop.run(serve(config, listening))
     return 0
 
 

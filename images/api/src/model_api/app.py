@@ -1,4 +1,4 @@
-"""HTTP: routes, limits, headers and status codes. The gateway decides; this translates."""
+"""Routes, headers and status codes. The gateway decides; this translates."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ import logging
 import re
 import urllib.parse
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
 from model_api import inputs, openapi, page, pictures
 from model_api.errors import ApiError, InputError, MethodError, NotFoundError, TooLargeError
-from model_api.http import Reply, Request
+from model_api.reply import Reply
 from model_api.serving_rest import ServingRest
 from model_api.v2 import V2
+from serving_http import content
+from serving_http import messages as http
+from serving_http.content import ContentError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from model_api.gateway import Gateway
     from model_api.knowledge import Known
+    from serving_http.messages import Request
 
-    Receive = Callable[[], Awaitable[dict[str, Any]]]
-    Send = Callable[[dict[str, Any]], Awaitable[None]]
     Handler = Callable[[Request], Awaitable[Reply]]
 
 LOG = logging.getLogger(__name__)
@@ -31,17 +33,12 @@ REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 INTERNAL_ERROR = 500
 
 
-class ClientGoneError(Exception):
-    """The caller left before its request was complete."""
-
-
 class App:
-    """The ASGI application."""
+    """What the front asks (serving_http.messages.Application)."""
 
     def __init__(self, gateway: Gateway) -> None:
         # For the life of the process.
         self._gateway = gateway
-        self._limit = gateway.config.max_body_bytes
         self._routes: dict[str, tuple[str, Handler]] = {
             "/": ("GET", self._page),
             "/docs": ("GET", self._docs),
@@ -59,66 +56,65 @@ class App:
         # Of the current version.
         self._document: tuple[Known, bytes] | None = None
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    async def answer(self, request: Request) -> http.Reply:
         """Answer one request; no traceback leaves."""
-        if scope["type"] != "http":
-            return
-        request_id = _request_id(scope["headers"])
+        request_id = request.headers.get(b"x-request-id", b"")
+        if not REQUEST_ID.fullmatch(request_id):
+            request_id = uuid.uuid4().hex.encode()
         try:
-            reply = await self._reply(scope, receive)
-        except ClientGoneError:
-            return
+            reply = await self._reply(request)
         except ApiError as error:
             headers = dict(error.headers) | ({"allow": error.allowed} if isinstance(error, MethodError) else {})
             listed = tuple((name.encode(), value.encode()) for name, value in headers.items())
             reply = Reply(error.status, orjson.dumps({"error": str(error)}), headers=listed)
+        except ContentError as error:
+            reply = _refused(error.status, str(error))
         except Exception:
             LOG.exception("request %s failed", request_id.decode())
-            content = {"error": "internal error", "request_id": request_id.decode()}
-            reply = Reply(INTERNAL_ERROR, orjson.dumps(content))
-        await self._send(send, reply, request_id, has_body=scope["method"] != "HEAD")
+            told = {"error": "internal error", "request_id": request_id.decode()}
+            reply = Reply(INTERNAL_ERROR, orjson.dumps(told))
+        return self._finished(reply, request_id)
 
-    async def _reply(self, scope: dict[str, Any], receive: Receive) -> Reply:
-        handler = self._handler(scope["method"], scope["path"])
-        return await handler(
-            Request(
-                method=scope["method"],
-                path=scope["path"],
-                raw_path=scope["raw_path"].decode("latin-1"),
-                query=scope["query_string"].decode("latin-1"),
-                headers=dict(scope["headers"]),
-                body=await self._body(scope, receive),
-            )
-        )
+    def refusal(self, status: int, message: str) -> http.Reply:
+        """Tell why a request was not taken."""
+        return self._finished(_refused(status, message), uuid.uuid4().hex.encode())
+
+    async def _reply(self, request: Request) -> Reply:
+        handler = self._handler(request.method, request.path)
+        if b"content-encoding" in request.headers:
+            request = await self._decoded(request)
+        elif len(request.body) > self._gateway.config.max_body_bytes:
+            raise TooLargeError(f"expected a body of at most {self._gateway.config.max_body_bytes} bytes")
+        return await handler(request)
+
+    async def _decoded(self, request: Request) -> Request:
+        body = await content.decoded(request, self._gateway.config.max_body_bytes, self._gateway.aside)
+        headers = {name: value for name, value in request.headers.items() if name != b"content-encoding"}
+        return http.Request(request.method, request.path, request.raw_path, request.query, headers, body)
 
     def _handler(self, method: str, path: str) -> Handler:
-        for prefix, protocol in self._protocols.items():
-            if path == prefix or path.startswith(f"{prefix}/"):
-                return protocol
-        if path not in self._routes:
-            known = ", ".join(sorted([*self._routes, *(f"{prefix}/..." for prefix in self._protocols)]))
-            raise NotFoundError(f"there is no {path[:100]}; there are {known}")
-        wanted, handler = self._routes[path]
+        route = self._routes.get(path)
+        if route is None:
+            return self._protocol(path)
+        wanted, handler = route
         if ("GET" if method == "HEAD" else method) != wanted:
             raise MethodError(f"{path} takes {wanted}, got {method}", "GET, HEAD" if wanted == "GET" else wanted)
         return handler
 
-    async def _send(self, send: Send, reply: Reply, request_id: bytes, *, has_body: bool) -> None:
+    def _protocol(self, path: str) -> Handler:
+        for prefix, protocol in self._protocols.items():
+            if path == prefix or path.startswith(f"{prefix}/"):
+                return protocol
+        known = ", ".join(sorted([*self._routes, *(f"{prefix}/..." for prefix in self._protocols)]))
+        raise NotFoundError(f"there is no {path[:100]}; there are {known}")
+
+    def _finished(self, reply: Reply, request_id: bytes) -> http.Reply:
         current = self._gateway.knowledge.current
         version = reply.version if reply.version is not None or current is None else current.version
-        headers = [
-            (b"content-type", reply.content_type),
-            (b"content-length", b"%d" % len(reply.body)),
-            (b"x-request-id", request_id),
-            *reply.headers,
-        ]
+        headers = ((b"x-request-id", request_id), *reply.headers)
         if version is not None:
-            headers.append((b"x-model-version", b"%d" % version))
-        if self._gateway.is_draining:
-            # Kept connections move to another pod with their next request, instead of breaking under it.
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": reply.body if has_body else b""})
+            headers += ((b"x-model-version", b"%d" % version),)
+        return http.Reply(reply.status, reply.body, reply.content_type, headers)
 
     # ---- routes
 
@@ -156,24 +152,9 @@ class App:
     async def _docs(self, _request: Request) -> Reply:
         return page.docs()
 
-    async def _body(self, scope: dict[str, Any], receive: Receive) -> bytes:
-        """Return the request's body; raise TooLargeError as soon as it is over the limit."""
-        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if announced.isdigit() and int(announced) > self._limit:
-            raise TooLargeError(f"expected a body of at most {self._limit} bytes, got {int(announced)}")
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGoneError
-            part = message.get("body", b"")
-            size += len(part)
-            if size > self._limit:
-                raise TooLargeError(f"expected a body of at most {self._limit} bytes")
-            parts.append(part)
-            if not message.get("more_body"):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
+
+def _refused(status: int, message: str) -> Reply:
+    return Reply(status, orjson.dumps({"error": message}))
 
 
 def _top(query: str) -> int:
@@ -184,11 +165,3 @@ def _top(query: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 6):  # noqa: PLR2004 - more than any model's classes
         raise InputError(f"top: expected a whole number of classes, got {text[:60]!r}")
     return int(text)
-
-
-def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes:
-    """Return the caller's request id when it is printable and short, else a new one."""
-    for name, value in headers:
-        if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
-            return value
-    return uuid.uuid4().hex.encode()

@@ -35,10 +35,20 @@ class Config:
     model_task: str
     model_labels: tuple[str, ...]
     require_description: bool
+    max_header_bytes: int
+    max_headers: int
     max_body_bytes: int
+    max_held_body_bytes: int
+    max_connections: int
+    max_requests: int
+    header_timeout_seconds: float
+    body_timeout_seconds: float
+    idle_timeout_seconds: float
+    write_timeout_seconds: float
     max_inputs_per_request: int
     batch_size: int
     queue_size: int
+    queue_bytes: int
     request_timeout_seconds: float
     resolve_seconds: float
     drain_seconds: float
@@ -129,13 +139,23 @@ _FILE = _Optional(click.Path(dir_okay=False, path_type=Path))
 @_flag("--model-task", "", click.Choice(["", *TASKS]), "how /predict answers; empty: as the model says, else raw")
 @_flag("--model-labels", "", _Labels(), "names of the classes; empty: as the model says, else numbers")
 @_flag("--require-description", "false", bool, "be ready only for a model that describes itself")
-@_flag("--max-body-bytes", 4 << 20, click.IntRange(1, 2**31 - 1), "largest request body")
+@_flag("--max-header-bytes", 64 << 10, click.IntRange(1024, 2**24), "most bytes of a request line and its headers")
+@_flag("--max-headers", 100, click.IntRange(1, 10_000), "most headers of a request")
+@_flag("--max-body-bytes", 4 << 20, click.IntRange(1, 2**31 - 1), "largest request body, compressed or not")
+@_flag("--max-held-body-bytes", 64 << 20, click.IntRange(1, 2**40), "most bytes of bodies in memory, of all requests")
+@_flag("--max-connections", 8192, click.IntRange(1, 1_000_000), "most connections")
+@_flag("--max-requests", 1024, click.IntRange(1, 1_000_000), "most requests under way; more are answered 503")
+@_flag("--header-timeout-seconds", 15.0, _Seconds(), "time for a request's headers to come")
+@_flag("--body-timeout-seconds", 60.0, _Seconds(), "time for a request's body to come")
+@_flag("--idle-timeout-seconds", 75.0, _Seconds(), "time after which an idle connection is closed")
+@_flag("--write-timeout-seconds", 60.0, _Seconds(), "time a client may read nothing of an answer")
 @_flag("--max-inputs-per-request", 256, click.IntRange(1, 65_536), "most inputs in a request")
 @_flag("--batch-size", 64, click.IntRange(1, 65_536), "most rows joined into one call")
 @_flag("--queue-size", 2048, click.IntRange(1, 1_000_000), "rows that may wait for the server")
+@_flag("--queue-bytes", 64 << 20, click.IntRange(1, 2**40), "bytes of rows that may wait for the server")
 @_flag("--request-timeout-seconds", 10.0, _Seconds(), "time after which a request is answered 504")
 @_flag("--resolve-seconds", 2.0, _Seconds(), "how often the server's addresses are looked up")
-@_flag("--drain-seconds", 0.0, _Seconds(), "time to go on serving, not ready, after SIGTERM")
+@_flag("--drain-seconds", 5.0, _Seconds(), "time to go on serving, not ready, after SIGTERM")
 def _command(**values: Any) -> Config:
     return Config(**values)
 

@@ -16,6 +16,7 @@ from model_api.knowledge import Knowledge
 from model_description.protos import serving_pb2
 from serving_codec import tensors
 from serving_codec.status import ServingError
+from serving_http.aside import Aside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
     from model_description.signature import Signature
 
     Tensors = Mapping[str, NDArray[Any]]
+
+
+# Python runs one of them at a time; the second inflates, which needs no interpreter.
+ASIDE_THREADS = 2
+# What is read within a millisecond stays on the event loop; what is read takes up to so many times its size.
+SMALL_BODY_BYTES = 64 << 10
+READING_FACTOR = 24
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ class Gateway:
         self.config = config
         self._servers = servers
         self.knowledge = Knowledge(config, servers)
+        self.aside = Aside(ASIDE_THREADS, config.max_held_body_bytes)
         self._batcher = Batcher(self._ask, lambda: servers.count, config.batch_size, config.queue_size)
         # As connections come and go.
         self._connected = 0.0
@@ -94,13 +103,18 @@ class Gateway:
         known = await self.knowledge.served()
         most = self.config.max_inputs_per_request
         try:
-            return await self.answer(known, inputs.read(body, known.served, most), top)
+            return await self.answer(known, await self._read(body, known.served, most), top)
         except InputError:
             # The servers may have gone on to a version that takes something else.
             current = await self.knowledge.fresh()
             if current.signature == known.signature:
                 raise
-            return await self.answer(current, inputs.read(body, current.served, most), top)
+            return await self.answer(current, await self._read(body, current.served, most), top)
+
+    async def _read(self, body: bytes, signature: Signature, most: int) -> Inputs:
+        if len(body) <= SMALL_BODY_BYTES:
+            return inputs.read(body, signature, most)
+        return await self.aside.run(READING_FACTOR * len(body), inputs.read, body, signature, most)
 
     async def answer(self, known: Known, given: Inputs, top: int = 0) -> tuple[dict[str, Any], int]:
         """Return what /predict answers to inputs of a version's signature, and the version that answered."""

@@ -15,7 +15,7 @@ import orjson
 
 from model_api.errors import InputError, NotJsonError
 from model_description import dtypes
-from serving_codec import tensors
+from serving_codec import json_numbers, tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +32,9 @@ EXACT_DOUBLE = 2**53
 SHOWN_CHARACTERS = 60
 NUMBERS = {int, float}
 NO_NUMBERS = frozenset({"string", "bool"})
+KEYS = frozenset({"input", "inputs"})
+# What numpy makes of JSON's numbers.
+_FROM_JSON = (np.dtype(np.int64), np.dtype(np.float64))
 _LIMITS = {
     name: (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
     for name, dtype in tensors.NUMPY.items()
@@ -61,6 +64,9 @@ def read(body: bytes, signature: Signature, most: int) -> Inputs:
 
     Raise NotJsonError, or an InputError that says what was expected and where.
     """
+    quick = _numbers_of(body, signature, most)
+    if quick is not None:
+        return quick
     content = load(body)
     if not isinstance(content, dict):
         raise NotJsonError(f"expected a JSON object with 'input' or 'inputs', got {kind_of(content)}")
@@ -75,6 +81,26 @@ def read(body: bytes, signature: Signature, most: int) -> Inputs:
         raise InputError(f"inputs: expected at most {most} inputs, got {len(values)}")
     rows = [_row(value, signature, f"inputs[{i}]") for i, value in enumerate(values)]
     return group(rows, signature, is_single=False)
+
+
+def _numbers_of(body: bytes, signature: Signature, most: int) -> Inputs | None:
+    """Return what `read` does for numbers of the only input, in a quarter of its time; None for all else."""
+    if len(signature.inputs) != 1 or not signature.has_rows:
+        return None
+    ((name, spec),) = signature.inputs.items()
+    if spec.dtype in NO_NUMBERS or (numbers := json_numbers.read(body, KEYS)) is None or numbers.signature_name:
+        return None
+    values, is_single = numbers.values, numbers.key == "input"
+    count, shape = (1, values.shape) if is_single else (len(values), values.shape[1:])
+    fitted = _fitted(shape, spec.row_shape)
+    if fitted is None or count > most:
+        return None
+    tensor = _as_dtype(values, spec)
+    return (
+        None
+        if tensor is None
+        else Inputs([Group({name: tensor.reshape(count, *fitted)}, range(count))], count, is_single)
+    )
 
 
 def group(rows: Sequence[Mapping[str, NDArray[Any]]], signature: Signature, *, is_single: bool) -> Inputs:
@@ -178,18 +204,23 @@ def _numbers(value: object, spec: TensorSpec, shape: Shape | None) -> NDArray[An
         array = np.array(value)
     except (ValueError, OverflowError):
         return None
-    is_exact = array.dtype == np.int64 or (array.dtype == np.float64 and spec.dtype in dtypes.FLOATS)
-    fitted = _fitted(array.shape, shape) if is_exact else None
-    if fitted is None:
-        return None
+    fitted = _fitted(array.shape, shape)
+    converted = None if fitted is None else _as_dtype(array, spec)
+    return None if converted is None or fitted is None else converted.reshape(fitted)
+
+
+def _as_dtype(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any] | None:
+    """Return numbers in the input's dtype; None where they are not finite there, not whole, or out of its range."""
     dtype = tensors.NUMPY[spec.dtype]
-    if spec.dtype in dtypes.FLOATS:
+    if spec.dtype in dtypes.FLOATS and array.dtype in _FROM_JSON:
         with np.errstate(over="ignore"):
             array = array.astype(np.float64, copy=False).astype(dtype, copy=False)
-        return array.reshape(fitted) if np.isfinite(array).all() else None
+        return array if np.isfinite(array).all() else None
+    if array.dtype != np.int64:
+        return None
     limits = _LIMITS[spec.dtype]
     is_within = array.size == 0 or (limits[0] <= int(array.min()) and int(array.max()) <= limits[1])
-    return array.astype(dtype, copy=False).reshape(fitted) if is_within else None
+    return array.astype(dtype, copy=False) if is_within else None
 
 
 def _holds_numbers(value: object) -> bool:

@@ -7,7 +7,7 @@ import hashlib
 import importlib.resources
 import re
 
-from model_api.http import Reply
+from model_api.reply import Reply
 
 CONTENT_TYPE = b"text/html; charset=utf-8"
 INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)

@@ -6,7 +6,6 @@ does. A request without a signature's name means `serving_default`, whatever /pr
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from dataclasses import dataclass
@@ -14,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 
-from model_api import compression
 from model_api.errors import ApiError, UnavailableError
 from model_api.gateway import Call
-from model_api.http import Reply
+from model_api.reply import Reply
 from model_description import description, dtypes
 from model_description.protos import serving_pb2
-from serving_codec import json_examples, json_tensors
+from serving_codec import json_examples, json_numbers, json_tensors
 from serving_codec.json_tensors import Output
 from serving_codec.paths import Choice, parse_path
 from serving_codec.status import Code, ServingError, invalid_argument
@@ -31,16 +29,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from model_api.gateway import Gateway, Result
-    from model_api.http import Request
     from model_api.knowledge import Known
     from model_description.signature import Signature
+    from serving_codec.json_numbers import Numbers
     from serving_codec.paths import Request as Target
+    from serving_http.messages import Request
 
 DEFAULT_SIGNATURE = "serving_default"
 SIGNATURES = "signature_def"
 # What is parsed, and written, in a millisecond or two stays on the event loop.
 SMALL_BODY_BYTES = 64 << 10
 SMALL_OUTPUT_ELEMENTS = 4096
+# What the largest body and the largest answer take beside themselves, about: they take turns.
+ASIDE_BYTES = 32 << 20
 # How long a label is taken to mean the version it meant, and how many are remembered: as many as servers may have.
 LABEL_SECONDS = 2.0
 MAXIMUM_LABELS = 64
@@ -89,15 +90,23 @@ class ServingRest:
                 return await self._status(target.choice)
             case "metadata":
                 return await self._metadata(target.choice)
-        body = await compression.inflated(request, self._config.max_body_bytes)
+        body = request.body
         is_large = len(body) > SMALL_BODY_BYTES
-        document = await _run_aside(is_large, json_tensors.parse, body)
+        if target.action == "predict":
+            numbers = await self._run_aside(is_large, json_numbers.read, body, json_tensors.KEYS)
+            if numbers is not None:
+                asked = _Asked(body, numbers.signature_name or DEFAULT_SIGNATURE, is_large, numbers=numbers)
+                return await self._predict(asked, target.choice)
+        document = await self._run_aside(is_large, json_tensors.parse, body)
         name = json_tensors.signature_name_of(document)
         if target.action == "predict":
-            may_hold_booleans = json_tensors.may_hold_booleans(body)
-            asked = _Asked(document, name or DEFAULT_SIGNATURE, is_large, may_hold_booleans)
+            asked = _Asked(body, name or DEFAULT_SIGNATURE, is_large, document=document)
             return await self._predict(asked, target.choice)
         return await self._examples(target.action, target.choice, document)
+
+    async def _run_aside(self, is_long: bool, function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: FBT001
+        """Call a function; on a thread where it would hold the event loop for long."""
+        return await self._gateway.aside.run(ASIDE_BYTES, function, *arguments) if is_long else function(*arguments)
 
     def _expect_served(self, target: Target) -> None:
         if target.model == self._config.model_name:
@@ -177,11 +186,11 @@ class ServingRest:
 
     async def _run(self, asked: _Asked, choice: Choice, known: Known) -> Reply:
         signature = _signature_of(known, asked.signature_name)
-        given, is_rows = await _run_aside(asked.is_large, asked.inputs, signature)
+        given, is_rows = await self._run_aside(asked.is_large, asked.inputs, signature)
         call = Call(signature, given, choice.number, choice.label or "")
         result = await self._gateway.run_as_asked(call)
         elements = sum(value.size for value in result.outputs.values())
-        body = await _run_aside(elements > SMALL_OUTPUT_ELEMENTS, _written, result, is_rows)
+        body = await self._run_aside(elements > SMALL_OUTPUT_ELEMENTS, _written, result, is_rows)
         return Reply(200, body, version=result.version)
 
     async def _known(self, choice: Choice) -> Known:
@@ -229,17 +238,24 @@ class ServingRest:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A predict body: its JSON, the signature's name, and what is known of its size and content."""
+    """A predict body, the signature's name, and what was read of it: its numbers, or its JSON."""
 
-    document: dict[str, Any]
+    body: bytes
     signature_name: str
     is_large: bool
-    may_hold_booleans: bool
+    numbers: Numbers | None = None
+    document: dict[str, Any] | None = None
 
     def inputs(self, signature: Signature) -> tuple[dict[str, NDArray[Any]], bool]:
         """Return the tensors for a signature, and whether they are in row form."""
         numbers = {name: _number_of(spec.dtype) for name, spec in signature.inputs.items()}
-        return json_tensors.read_inputs(self.document, numbers, may_hold_booleans=self.may_hold_booleans, halves=True)
+        if self.numbers is not None:
+            found = json_tensors.read_numbers(self.numbers, numbers, halves=True)
+            if found is not None:
+                return found
+        document = self.document or json_tensors.parse(self.body)
+        may_hold_booleans = json_tensors.may_hold_booleans(self.body)
+        return json_tensors.read_inputs(document, numbers, may_hold_booleans=may_hold_booleans, halves=True)
 
 
 def _signature_of(known: Known, name: str) -> Signature:
@@ -268,11 +284,6 @@ def _written(result: Result, is_rows: bool) -> bytes:  # noqa: FBT001 - as read_
     ]
     write = json_tensors.write_rows if is_rows else json_tensors.write_columns
     return _encoded(write(outputs, halves=True))
-
-
-async def _run_aside(is_long: bool, function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: FBT001
-    """Call a function; on a thread where it would hold the event loop for long."""
-    return await asyncio.to_thread(function, *arguments) if is_long else function(*arguments)
 
 
 # ---- errors

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from model_api import compression, inputs, v2_tensors
+from model_api import inputs, v2_tensors
 from model_api.errors import (
     ApiError,
     InputError,
@@ -26,7 +26,7 @@ from model_api.errors import (
     of_serving,
 )
 from model_api.gateway import Call
-from model_api.http import Reply
+from model_api.reply import Reply
 from model_description.protos import serving_pb2
 from serving_codec.status import Code, ServingError
 
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from model_api.gateway import Gateway, Result
-    from model_api.http import Request
     from model_api.knowledge import Known
     from model_description.signature import Signature, TensorSpec
+    from serving_http.messages import Request
 
 DISTRIBUTION = "tensorflow-model-api"
 EXTENSIONS = ("binary_tensor_data",)
@@ -155,8 +155,7 @@ class V2:
             raise
 
     async def _infer(self, request: Request, target: Target) -> Reply:
-        body = await compression.inflated(request, self._config.max_body_bytes)
-        header, blob = _split(body, request.headers.get(HEADER_LENGTH))
+        header, blob = _split(request.body, request.headers.get(HEADER_LENGTH))
         document = inputs.load(header)
         if not isinstance(document, dict):
             raise NotJsonError(f"expected a JSON object with 'inputs', got {inputs.kind_of(document)}")

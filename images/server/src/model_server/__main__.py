@@ -15,7 +15,7 @@ from model_server.flags import FlagError, Flags
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from model_server.listeners import RestListener
+    from model_server.rest_listener import RestListener
     from model_server.manager import Manager
     from model_server.predict import Options
 
@@ -57,7 +57,7 @@ def _serve(flags: Flags) -> int:
     # TensorFlow takes seconds to import: after everything that can be refused without it.
     from model_server import memory, op_libraries, startup  # noqa: PLC0415
     from model_server.grpc_listener import GrpcListener  # noqa: PLC0415
-    from model_server.listeners import metrics_path  # noqa: PLC0415
+    from model_server.rest_listener import metrics_path  # noqa: PLC0415
     from model_server.predict import Options  # noqa: PLC0415
     from serving_codec.status import ServingError  # noqa: PLC0415
 
@@ -108,7 +108,7 @@ def _when_told_to_stop(*actions: Callable[[], None]) -> None:
 
 def _listen_rest(flags: Flags, manager: Manager, options: Options, page: str | None) -> RestListener | None:
     """Serve REST if asked to; a port that is taken is told and left, as upstream does."""
-    from model_server.listeners import RestListener  # noqa: PLC0415
+    from model_server.rest_listener import RestListener  # noqa: PLC0415
 
     if not flags.rest_api_port:
         return None
@@ -139,7 +139,8 @@ def _follow_config(flags: Flags, manager: Manager, stopped: threading.Event) -> 
                 LOG.error("Failed to read ModelServerConfig file: %s", error)
                 continue
             try:
-                manager.reload(configs)
+                # What takes longer is told by the load itself; the file may say something else by then.
+                manager.reload(configs, within_seconds=seconds)
             except ServingError as error:
                 LOG.error("PollFilesystemAndReloadConfig failed to ReloadConfig: %s", error)
 

@@ -9,30 +9,37 @@ import json
 import logging
 import re
 import time
-import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from google.protobuf import json_format
 
 from model_server import examples, grpc_service, metrics, predict
-from serving_codec import json_examples, json_tensors
+from serving_codec import json_examples, json_numbers, json_tensors
 from serving_codec.paths import Choice, Request, parse_path
 from serving_codec.status import Code, ServingError, invalid_argument
+from serving_http import content
+from serving_http.aside import Aside
+from serving_http.content import ContentError
+from serving_http.messages import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from concurrent.futures import Executor
+    from collections.abc import Callable, Coroutine, Mapping
 
-    from model_server.manager import Manager
+    from numpy.typing import NDArray
+
+    from model_server.manager import Manager, Version
     from model_server.predict import Options
-
-    Receive = Callable[[], Awaitable[dict[str, Any]]]
-    Send = Callable[[dict[str, Any]], Awaitable[None]]
+    from model_server.saved_model import Runner
+    from serving_codec.json_numbers import Numbers
+    from serving_http.limits import Limits
+    from serving_http.messages import Request as HttpRequest
 
 LOG = logging.getLogger(__name__)
 ORIGIN = re.compile(rb"https?://")
-INFLATED_BYTES = 100 << 20
+INFLATING_THREADS = 2
 # What is parsed in a millisecond.
 SMALL_BODY_BYTES = 32 << 10
 NOT_FOUND_PAGE = b"<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n"
@@ -44,22 +51,14 @@ CORS_HEADERS = (
 
 
 @dataclass(frozen=True)
-class Reply:
-    """A status and a body."""
-
-    status: int
-    body: bytes
-    content_type: bytes = b"application/json"
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
-@dataclass(frozen=True)
 class Settings:
-    """What the flags say about REST: a run's time (None: any), CORS headers, and the metrics page's path, if any."""
+    """What the flags say about REST: a run's time (None: any), CORS headers, the metrics page's path, threads."""
 
     timeout_ms: int | None
     cors: bool
     metrics_path: str | None
+    threads: int
+    limits: Limits
 
 
 class _MayTakeLongError(Exception):
@@ -67,54 +66,58 @@ class _MayTakeLongError(Exception):
 
 
 class App:
-    """The ASGI application.
+    """What the front asks (serving_http.messages.Application).
 
     Small requests that are known to be quick are answered on the event loop: to hand one to a thread and back takes
     longer. All others run on an executor's threads, for the graph releases the interpreter's lock.
     """
 
-    def __init__(self, manager: Manager, executor: Executor, settings: Settings, options: Options) -> None:
+    def __init__(self, manager: Manager, settings: Settings, options: Options) -> None:
         # For the life of the process.
         self._manager = manager
-        self._executor = executor
         self._settings = settings
         self._options = options
         self._cors = CORS_HEADERS if settings.cors else ()
+        self._executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="rest")
+        self._aside = Aside(INFLATING_THREADS, settings.limits.max_held_bytes, "rest-aside")
+        # As versions come and go.
+        self._metadata_texts: WeakKeyDictionary[Runner, bytes] = WeakKeyDictionary()
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    def answer(self, request: HttpRequest) -> Reply | Coroutine[Any, Any, Reply]:
         """Answer one request."""
-        if scope["type"] != "http":
-            return
-        # The query stays part of the matched path, as upstream has it.
-        path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
-        body = await _read(receive)
-        if body is None:
-            return
-        reply = await self._reply(scope, path, f"{path}?{query}" if query else path, body)
-        headers = [
-            (b"content-type", reply.content_type),
-            (b"content-length", str(len(reply.body)).encode()),
-            *reply.headers,
-        ]
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
-
-    async def _reply(self, scope: dict[str, Any], path: str, target: str, body: bytes) -> Reply:
-        method = scope["method"]
-        if path == self._settings.metrics_path:
-            return _metrics(path, target)
-        if path[:4].lower() != "/v1/":
+        if request.path == self._settings.metrics_path:
+            return self._on_a_thread(_metrics, request)
+        if request.path[:4].lower() != "/v1/":
             return Reply(404, NOT_FOUND_PAGE, b"text/html")
-        headers = dict(scope["headers"])
-        if method == "OPTIONS":
-            return Reply(200 if ORIGIN.search(headers.get(b"origin", b"")) else 400, b"", headers=self._cors)
-        if b"gzip" in headers.get(b"content-encoding", b""):
-            body = _inflate(body)
+        if request.method == "OPTIONS":
+            return Reply(200 if ORIGIN.search(request.headers.get(b"origin", b"")) else 400, b"", headers=self._cors)
+        if b"gzip" in request.headers.get(b"content-encoding", b""):
+            return self._answer_compressed(request)
+        # The query stays part of the matched path, as upstream has it.
+        return self._answer_body(request.method, request.target, request.body)
+
+    def refusal(self, status: int, message: str) -> Reply:
+        """Tell why a request was not taken."""
+        return Reply(status, _error(message), headers=self._cors)
+
+    def _answer_body(self, method: str, target: str, body: bytes) -> Reply | Coroutine[Any, Any, Reply]:
         if len(body) <= SMALL_BODY_BYTES:
             with contextlib.suppress(_MayTakeLongError):
                 return self._answer(method, target, body, may_take_long=False)
         answer = functools.partial(self._answer, may_take_long=True)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, answer, method, target, body)
+        return self._on_a_thread(answer, method, target, body)
+
+    async def _answer_compressed(self, request: HttpRequest) -> Reply:
+        try:
+            body = await content.decoded(request, self._settings.limits.max_body_bytes, self._aside)
+        except ContentError:
+            # As upstream has it.
+            body = b""
+        reply = self._answer_body(request.method, request.target, body)
+        return reply if isinstance(reply, Reply) else await reply
+
+    async def _on_a_thread(self, function: Callable[..., Reply], *arguments: Any) -> Reply:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
 
     def _answer(self, method: str, target: str, body: bytes, *, may_take_long: bool) -> Reply:
         """Answer, and count the request and its time; one that may take long and must not raises _MayTakeLongError."""
@@ -143,7 +146,7 @@ class App:
                 metrics.REQUEST_LATENCY.observe((time.perf_counter_ns() - start) / 1000, model, api, "REST")
 
     def _content(self, request: Request, body: bytes, *, may_take_long: bool) -> bytes:
-        if not may_take_long and request.action in {"metadata", "classify", "regress"}:
+        if not may_take_long and request.action in {"classify", "regress"}:
             raise _MayTakeLongError
         match request.action:
             case "status":
@@ -173,21 +176,17 @@ class App:
         return json.dumps({"model_version_status": listed}, indent=1).encode() + b"\n"
 
     def _metadata(self, request: Request) -> bytes:
+        """Return what is told of a version, written once: probes ask for it while all threads run."""
         with self._manager.hold(request.model, request.choice) as version:
-            signatures = grpc_service.signatures_of(version)
-        content = {
-            "model_spec": {"name": request.model, "signature_name": "", "version": str(version.number)},
-            "metadata": {
-                "signature_def": json_format.MessageToDict(
-                    signatures, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-                )
-            },
-        }
-        return json.dumps(content, indent=1).encode() + b"\n"
+            text = self._metadata_texts.get(version.runner)
+            if text is None:
+                text = self._metadata_texts[version.runner] = _metadata_text(request.model, version)
+            return text
 
     def _predict(self, request: Request, body: bytes, *, may_take_long: bool) -> str:
-        document = json_tensors.parse(body)
-        signature_name = json_tensors.signature_name_of(document)
+        numbers = json_numbers.read(body, json_tensors.KEYS)
+        document = None if numbers is not None else json_tensors.parse(body)
+        signature_name = json_tensors.signature_name_of(document) if numbers is None else numbers.signature_name
         with self._manager.hold(request.model, request.choice) as version:
             model = version.runner
             name = signature_name or predict.DEFAULT_SIGNATURE
@@ -197,8 +196,7 @@ class App:
             if not signature.inputs:
                 raise invalid_argument(f"Failed to get input map for signature: {signature_name or 'DEFAULT'}")
             dtypes = {alias: info.dtype for alias, info in signature.inputs.items()}
-            may_hold_booleans = json_tensors.may_hold_booleans(body)
-            inputs, is_rows = json_tensors.read_inputs(document, dtypes, may_hold_booleans=may_hold_booleans)
+            inputs, is_rows = _inputs(body, numbers, document, dtypes)
             if not (may_take_long or model.is_quick(inputs)):
                 raise _MayTakeLongError
             run = predict.timed(version, request.model, "Predict", name, self._settings.timeout_ms)
@@ -220,36 +218,37 @@ class App:
         return write(result)
 
 
-def _metrics(path: str, target: str) -> Reply:
-    if target != path:
-        return Reply(400, f"Unexpected path: {target}. Should be {path}".encode(), b"text/plain")
+def _inputs(
+    body: bytes, numbers: Numbers | None, document: Any, dtypes: Mapping[str, int]
+) -> tuple[dict[str, NDArray[Any]], bool]:
+    """Return the tensors of a body, and whether it is in row form; the short way is for numbers of one input."""
+    if numbers is not None:
+        found = json_tensors.read_numbers(numbers, dtypes)
+        if found is not None:
+            return found
+        document = json_tensors.parse(body)
+    return json_tensors.read_inputs(document, dtypes, may_hold_booleans=json_tensors.may_hold_booleans(body))
+
+
+def _metadata_text(model: str, version: Version) -> bytes:
+    content = {
+        "model_spec": {"name": model, "signature_name": "", "version": str(version.number)},
+        "metadata": {
+            "signature_def": json_format.MessageToDict(
+                grpc_service.signatures_of(version),
+                preserving_proto_field_name=True,
+                always_print_fields_with_no_presence=True,
+            )
+        },
+    }
+    return json.dumps(content, indent=1).encode() + b"\n"
+
+
+def _metrics(request: HttpRequest) -> Reply:
+    if request.query:
+        told = f"Unexpected path: {request.target}. Should be {request.raw_path}"
+        return Reply(400, told.encode(), b"text/plain")
     return Reply(200, metrics.page().encode(), b"text/plain")
-
-
-def _inflate(body: bytes) -> bytes:
-    """Return an inflated body; a bad or too large one is empty, as upstream has it."""
-    inflater = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-    try:
-        inflated = inflater.decompress(body, INFLATED_BYTES)
-    except zlib.error:
-        return b""
-    return b"" if inflater.unconsumed_tail or not inflater.eof else inflated
-
-
-async def _read(receive: Receive) -> bytes | None:
-    """Return a request's body; None when the client has gone."""
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        return None if message["type"] == "http.disconnect" else body
-    parts = [body]
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        parts.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return b"".join(parts)
 
 
 def _error(message: str) -> bytes:

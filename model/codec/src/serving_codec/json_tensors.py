@@ -25,9 +25,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from serving_codec.json_numbers import Numbers
+
     TensorOf = Callable[[Any, int], NDArray[Any]]
 
 SHOWN_BYTES = 256
+ROWS, COLUMN = "instances", "inputs"
+KEYS = frozenset({ROWS, COLUMN})
+# What a document's values may take once they are Python's, by a count of what separates them: the largest, an empty
+# object or list, has 72 bytes.
+BYTES_FOR_A_VALUE = 72
+MAXIMUM_PARSED_BYTES = 512 << 20
 # Integers of so many characters surely fit 64 bits, and of more than so many surely do not.
 SAFE_DIGITS, MOST_DIGITS = 18, 20
 FLOATS = frozenset({serving_pb2.DT_FLOAT, serving_pb2.DT_DOUBLE})
@@ -65,6 +73,10 @@ def parse(body: bytes) -> Any:
 
     NaN and Infinity are numbers. Raise INVALID_ARGUMENT, with the offset, for what is not JSON.
     """
+    values = body.count(b",") + body.count(b"[") + body.count(b"{")
+    if values * BYTES_FOR_A_VALUE > MAXIMUM_PARSED_BYTES:
+        most = MAXIMUM_PARSED_BYTES // BYTES_FOR_A_VALUE
+        raise invalid_argument(f"JSON Parse error: expected at most {most} values and lists, got {values}")
     if _is_plain(body):
         # 4 times as fast as what follows, and stricter: what it refuses is looked at again.
         with contextlib.suppress(orjson.JSONDecodeError):
@@ -166,6 +178,17 @@ def read_inputs(
     return _read_columns(document["inputs"], dtypes, quick), False
 
 
+def read_numbers(
+    numbers: Numbers, dtypes: Mapping[str, int], *, halves: bool = False
+) -> tuple[dict[str, NDArray[Any]], bool] | None:
+    """Return what read_inputs does for a body's numbers; None where it must be asked, or has to say why not."""
+    if len(dtypes) != 1:
+        return None
+    ((alias, dtype),) = dtypes.items()
+    array = _as_dtype(numbers.values, dtype, FLOATS | HALVES if halves else FLOATS)
+    return None if array is None else ({alias: array}, numbers.key == ROWS)
+
+
 def _read_rows(
     instances: Any, dtypes: Mapping[str, int], quick: TensorOf, careful: TensorOf
 ) -> dict[str, NDArray[Any]]:
@@ -252,8 +275,13 @@ def _numeric_tensor(value: Any, dtype: int, floats: frozenset[int]) -> NDArray[A
         array = np.array(value)
     except ValueError:
         return _tensor(value, dtype, floats)
-    is_number = array.dtype in NUMBERS
-    if is_number and dtype in floats:
+    found = _as_dtype(array, dtype, floats)
+    return _tensor(value, dtype, floats) if found is None else found
+
+
+def _as_dtype(array: NDArray[Any], dtype: int, floats: frozenset[int]) -> NDArray[Any] | None:
+    """Return numbers as a dtype; None where they are none, or not in its range."""
+    if array.dtype in NUMBERS and dtype in floats:
         # By way of a double, as upstream's parser has it.
         with np.errstate(over="ignore"):
             return array.astype(np.float64, copy=False).astype(NUMPY_BY_NUMBER[dtype], copy=False)
@@ -261,7 +289,7 @@ def _numeric_tensor(value: Any, dtype: int, floats: frozenset[int]) -> NDArray[A
         low, high = INTEGERS[dtype]
         if low <= array.min(initial=high) and array.max(initial=low) <= high:
             return array.astype(NUMPY_BY_NUMBER[dtype], copy=False)
-    return _tensor(value, dtype, floats)
+    return None
 
 
 def _tensor(value: Any, dtype: int, floats: frozenset[int]) -> NDArray[Any]:

@@ -143,7 +143,9 @@ def _form(proto: Any) -> tuple[tuple[int, ...], int, np.dtype[Any]]:
     """Return a TensorProto's shape, the product of its sizes, and its dtype; raise INVALID_ARGUMENT where it has none."""
     dimensions = proto.tensor_shape.dim
     if len(dimensions) > MAXIMUM_RANK:
-        raise invalid_argument(f"tensor parsing error: {len(dimensions)} dimensions, at most {MAXIMUM_RANK} are allowed")
+        raise invalid_argument(
+            f"tensor parsing error: {len(dimensions)} dimensions, at most {MAXIMUM_RANK} are allowed"
+        )
     shape = tuple([dimension.size for dimension in dimensions])
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise invalid_argument(f"tensor parsing error: shape {shape} is not fully defined")
