@@ -144,10 +144,10 @@ def images(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure side by side and print ratios (`-- training` runs one of them)."""
-    install(session, *TENSORFLOW)
-    for name in session.posargs or ["training", "server", "versions"]:
-        python(session, "-m", f"ci.bench_{name}")
+    """Measure side by side and print ratios (`-- training` runs one; `-- load --url URL` loads your own release)."""
+    is_load = session.posargs[:1] == ["load"]
+    install(session, *([LOCKS / "load.txt"] if is_load else TENSORFLOW))
+    python(session, "-m", "ci.bench", *session.posargs)
 
 
 @nox.session

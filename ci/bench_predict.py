@@ -111,9 +111,10 @@ def measure(servers: Mapping[str, Server], rounds: int, seconds: float) -> dict[
     measured = {(name, kind): Measured() for name in servers for kind in INPUTS}
     for number in range(rounds):
         for (name, kind), result in measured.items():
-            if number == 0:
-                asked(servers[name], kind, min(WARM_UP_SECONDS, seconds))
-            keep(result, servers[name], kind, seconds)
+            with servers[name].awake():
+                if number == 0:
+                    asked(servers[name], kind, min(WARM_UP_SECONDS, seconds))
+                keep(result, servers[name], kind, seconds)
             print(f"round {number + 1}: {name}, {kind}: {result.reports[-1].line()}", flush=True)
     return measured
 

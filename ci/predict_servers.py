@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -18,10 +19,11 @@ from ci import paths, peer_environments
 from ci.load_generator import post
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 START_SECONDS = 180.0
+STOP_SECONDS = 10.0
 PIXELS = [(row * 28 + column) % 256 for row in range(28) for column in range(28)]
 
 OURS, ALONE, FLOOR, SIMDJSON = "api + drop-in server", "api, constant server", "floor: orjson", "floor: simdjson"
@@ -38,6 +40,19 @@ class Server:
     is_v2: bool = False
     # The port of the gRPC server it asks.
     behind: int = 0
+    # Some poll while they are idle, a fifth of a core in LitServe's case: they are stopped while others are asked.
+    is_paused: bool = False
+
+    @contextlib.contextmanager
+    def awake(self) -> Iterator[None]:
+        """Let it run while the block runs, where it is paused otherwise."""
+        for leader in self.processes.values() if self.is_paused else ():
+            signal_group(leader, signal.SIGCONT)
+        try:
+            yield
+        finally:
+            for leader in self.processes.values() if self.is_paused else ():
+                signal_group(leader, signal.SIGSTOP)
 
     def request(self, numbers: Sequence[float]) -> bytes:
         """Return the bytes of a request for one image."""
@@ -110,11 +125,20 @@ def start_peers(folder: Path, stack: contextlib.ExitStack) -> dict[str, Server]:
     os.environ["KERAS_MODEL"] = str(folder / "mnist.keras")
     flags = ("-w", "2", "-b", f"127.0.0.1:{ports[4]}", "ci.peer_flask:app")
     flask = started(stack, "gunicorn", *flags, interpreter=peer_environments.python("flask"))
-    return {
-        MLSERVER: ready(Server(ports[0], {"MLServer": mlserver.pid}, "/v2/models/mnist/infer", is_v2=True), mlserver),
-        LITSERVE: ready(Server(ports[3], {"LitServe": litserve.pid}), litserve),
-        FLASK: ready(Server(ports[4], {"Flask": flask.pid}), flask),
+    peers = {
+        MLSERVER: (
+            mlserver,
+            Server(ports[0], {"MLServer": mlserver.pid}, "/v2/models/mnist/infer", is_v2=True, is_paused=True),
+        ),
+        LITSERVE: (litserve, Server(ports[3], {"LitServe": litserve.pid}, is_paused=True)),
+        FLASK: (flask, Server(ports[4], {"Flask": flask.pid}, is_paused=True)),
     }
+    for process, server in peers.values():
+        ready(server, process)
+    for _, server in peers.values():
+        with server.awake():
+            pass
+    return {name: server for name, (_, server) in peers.items()}
 
 
 def environment() -> dict[str, str]:
@@ -125,10 +149,27 @@ def environment() -> dict[str, str]:
 def started(stack: contextlib.ExitStack, *command: str, interpreter: str = sys.executable) -> Started:
     """Run a Python module until the stack is closed; what it says is kept for when it ends too early."""
     log = stack.enter_context(contextlib.closing(tempfile.TemporaryFile()))  # noqa: SIM115 - the stack closes it
-    process = subprocess.Popen([interpreter, "-m", *command], stdout=log, stderr=log, env=environment())
-    stack.callback(process.wait)
-    stack.callback(process.terminate)
+    # A group of its own: some leave processes behind.
+    command = (interpreter, "-m", *command)
+    process = subprocess.Popen(command, stdout=log, stderr=log, env=environment(), start_new_session=True)
+    stack.callback(stopped, process)
     return Started(process, log)
+
+
+def stopped(process: subprocess.Popen[bytes]) -> None:
+    """Stop a process and what it started, whether it listens to that or not."""
+    signal_group(process.pid, signal.SIGCONT)
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_SECONDS)
+    signal_group(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def signal_group(leader: int, number: signal.Signals) -> None:
+    """Send a signal to a process and what it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, number)
 
 
 def ready(server: Server, process: Started) -> Server:
