@@ -25,6 +25,7 @@ def write_settings(folder: Path, model: Path, http_port: int, grpc_port: int, me
         "http_port": http_port,
         "grpc_port": grpc_port,
         "metrics_port": metrics_port,
+        "metrics_dir": str(folder / "metrics"),
         "debug": False,
     }
     (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
