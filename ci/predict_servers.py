@@ -40,7 +40,8 @@ class Server:
     is_v2: bool = False
     # The port of the gRPC server it asks.
     behind: int = 0
-    # Some poll while they are idle, a fifth of a core in LitServe's case: they are stopped while others are asked.
+    # LitServe polls while it is idle, a fifth of a core: it is stopped while others are asked. Not so Flask, whose
+    # gunicorn takes workers that were stopped for half a minute for dead.
     is_paused: bool = False
 
     @contextlib.contextmanager
@@ -128,10 +129,10 @@ def start_peers(folder: Path, stack: contextlib.ExitStack) -> dict[str, Server]:
     peers = {
         MLSERVER: (
             mlserver,
-            Server(ports[0], {"MLServer": mlserver.pid}, "/v2/models/mnist/infer", is_v2=True, is_paused=True),
+            Server(ports[0], {"MLServer": mlserver.pid}, "/v2/models/mnist/infer", is_v2=True),
         ),
         LITSERVE: (litserve, Server(ports[3], {"LitServe": litserve.pid}, is_paused=True)),
-        FLASK: (flask, Server(ports[4], {"Flask": flask.pid}, is_paused=True)),
+        FLASK: (flask, Server(ports[4], {"Flask": flask.pid})),
     }
     for process, server in peers.values():
         ready(server, process)
