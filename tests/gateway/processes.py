@@ -27,7 +27,7 @@ class Api:
         self.port = port or free_port()
         self.session = requests.Session()
         where = [f"--host={host}", f"--port={self.port}", f"--server=127.0.0.1:{server_port}", f"--model-name={model}"]
-        command = [sys.executable, "-m", "model_api", *where, "--resolve-seconds=0.2", *flags]
+        command = [sys.executable, "-m", "model_api", *where, "--resolve-seconds=0.2", "--drain-seconds=0", *flags]
         environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
         self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from model_api.batcher import Batcher
+from model_api.batcher import MAXIMUM_EXTRA_CALLS, Batcher
 from model_api.errors import InputError, TooSlowError, UnavailableError
 from model_description.signature import Signature, TensorSpec
 
@@ -127,5 +127,76 @@ def test_rows_of_other_shapes_travel_apart_and_take_turns() -> None:
         answers = await asyncio.gather(*first, *wide, *narrow)
         assert [outputs["y"].shape for outputs, _ in answers] == [(1, 1)] * 2 + [(1, 3)] * 4 + [(1, 1)] * 3
         assert model.calls == [1, 1, 4, 3]
+
+    asyncio.run(story())
+
+
+def test_queue_is_bounded_in_bytes() -> None:
+    async def story() -> None:
+        model = Model()
+        batcher = Batcher(model.ask, lambda: 1, batch_size=1, queue_size=100, queue_bytes=2000)
+        wide = [asyncio.create_task(batcher.submit(SIGNATURE, row(1, width=100), 1, 5)) for _ in range(4)]
+        await asyncio.sleep(0)
+        with pytest.raises(UnavailableError, match="1600 bytes of rows are waiting"):
+            await batcher.submit(SIGNATURE, row(1, width=100), 1, 5)
+        model.go.set()
+        await asyncio.gather(*wide)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("bad", [1, 3])
+def test_bad_requests_among_many_cost_few_calls_side_by_side(bad: int) -> None:
+    async def story() -> None:
+        model = Model()
+        batcher = Batcher(model.ask, lambda: 1, batch_size=64, queue_size=1000)
+        tasks = await submitted(batcher, 0, 0, *(-1.0 if i % 20 == 7 and i < 20 * bad else i for i in range(64)))
+        model.go.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert sum(isinstance(answer, InputError) for answer in answers) == bad
+        assert len(model.calls) - 3 <= 12 * bad
+
+    asyncio.run(story())
+
+
+def test_model_that_always_fails_is_asked_a_bounded_number_of_times() -> None:
+    async def story() -> None:
+        model = Model()
+        batcher = Batcher(model.ask, lambda: 1, batch_size=64, queue_size=1000)
+        tasks = await submitted(batcher, 0, 0, *[-1] * 64)
+        model.go.set()
+        answers = await asyncio.gather(*tasks[2:], return_exceptions=True)
+        assert all(isinstance(answer, InputError) for answer in answers)
+        assert len(model.calls) <= 3 + MAXIMUM_EXTRA_CALLS
+
+    asyncio.run(story())
+
+
+def test_call_nobody_waits_for_is_given_up() -> None:
+    async def story() -> None:
+        model = Model()
+        batcher = Batcher(model.ask, lambda: 1, batch_size=8, queue_size=100)
+        left = await submitted(batcher, 1, 2, 3)
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left)
+        model.go.set()
+        assert float((await batcher.submit(SIGNATURE, row(4), 1, 5))[0]["y"][0, 0]) == 4
+        assert model.calls == [1, 1, 1]
+
+    asyncio.run(story())
+
+
+def test_each_is_told_when_its_own_time_is_over() -> None:
+    async def story() -> None:
+        model = Model()
+        batcher = Batcher(model.ask, lambda: 1, batch_size=8, queue_size=100)
+        long = await submitted(batcher, 1, 2, 3)
+        for seconds in (0.2, 0.05):
+            with pytest.raises(TooSlowError, match=f"within {seconds} s"):
+                await batcher.submit(SIGNATURE, row(4), 1, seconds)
+        model.go.set()
+        assert len(await asyncio.gather(*long)) == 3
+        assert sum(model.calls) == 3
 
     asyncio.run(story())

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 # Longer than any request may take.
 SHUTDOWN_MARGIN_SECONDS = 2
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 async def serve(config: Config, listening: socket.socket) -> None:
@@ -41,6 +42,8 @@ async def serve(config: Config, listening: socket.socket) -> None:
             LOG.info("listening on port %d", listening.getsockname()[1])
             await _drained(await stops.get(), stops, gateway, front, config.drain_seconds)
             await front.stop(config.request_timeout_seconds + SHUTDOWN_MARGIN_SECONDS)
+            # The handlers go with the loop: one more signal would end the process with another code than 0.
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         finally:
             learning.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -50,7 +53,7 @@ async def serve(config: Config, listening: socket.socket) -> None:
 def _stops() -> asyncio.Queue[signal.Signals]:
     """Return the signals to stop as they come."""
     queue: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, queue.put_nowait, number)
     return queue
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,36 +24,58 @@ if TYPE_CHECKING:
 
 # Two calls under way for each server keep it busy while a reply travels.
 CALLS_PER_SERVER = 2
+# A batch that failed is asked again in so many parts side by side, and those that fail in as many: one bad request
+# among 64 takes three rounds and twelve calls.
+PARTS = 4
+# So many calls more for one batch, and no more: a model that fails whatever it is asked must not be asked 85 times.
+MAXIMUM_EXTRA_CALLS = 40
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Item:
-    """The tensors of one request (row, ...), when its caller stops waiting (monotonic), and its answer."""
+    """The tensors of one request (row, ...), when its caller stops waiting (the loop's time), and its answer."""
 
     signature: Signature
     tensors: Tensors
     rows: int
+    size: int
     deadline: float
     answer: asyncio.Future[tuple[Tensors, int]]
 
 
+@dataclass(eq=False, slots=True)
+class Call:
+    """A call under way: whose requests it carries, and how many calls a failure of it may still cost."""
+
+    items: list[Item]
+    extra_calls: int = MAXIMUM_EXTRA_CALLS
+    task: asyncio.Task[None] | None = None
+
+
 class Batcher:
-    """A queue in front of the servers, bounded in rows.
+    """A queue in front of the servers, bounded in rows and in bytes.
 
     Only rows of equal shapes for the same signature travel together; each kind waits in a line of its own, and the
     lines take turns.
     """
 
-    def __init__(self, ask: Ask, servers: Callable[[], int], batch_size: int, queue_size: int) -> None:
+    def __init__(
+        self, ask: Ask, servers: Callable[[], int], batch_size: int, queue_size: int, queue_bytes: int = 64 << 20
+    ) -> None:
         # For the life of the process.
         self._ask = ask
         self._servers = servers
         self._batch_size = batch_size
         self._queue_size = queue_size
+        self._queue_bytes = queue_bytes
         # As requests come and go.
         self._lines: dict[Hashable, deque[Item]] = {}
         self._queued_rows = 0
-        self._calls: set[asyncio.Task[None]] = set()
+        self._queued_bytes = 0
+        self._calls: set[Call] = set()
+        # By their deadlines, which come in the order of the requests as long as all have the same time.
+        self._waiting: deque[tuple[float, float, asyncio.Future[tuple[Tensors, int]]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
     async def submit(
         self, signature: Signature, tensors: Tensors, rows: int, timeout_seconds: float
@@ -62,21 +83,74 @@ class Batcher:
         """Return the outputs (row, ...) for `tensors` (row, ...) and the version that gave them.
 
         Raise UnavailableError when the queue is full, TooSlowError when the time is over, and what the call raises.
-        A caller that leaves affects nobody else.
+        A caller that leaves affects nobody else, and is not asked for.
         """
-        if self._queued_rows + rows > self._queue_size and self._queued_rows:
-            raise UnavailableError(f"{self._queued_rows} rows are waiting already")
-        deadline = time.monotonic() + timeout_seconds
-        item = Item(signature, tensors, rows, deadline, asyncio.get_running_loop().create_future())
+        size = sum(tensor.nbytes for tensor in tensors.values())
+        self._check_room(rows, size)
+        loop = asyncio.get_running_loop()
+        item = Item(signature, tensors, rows, size, loop.time() + timeout_seconds, loop.create_future())
         kind = (id(signature), *((name, tensor.shape[1:]) for name, tensor in tensors.items()))
-        self._lines.setdefault(kind, deque()).append(item)
+        line = self._lines.get(kind)
+        if line is None:
+            line = self._lines[kind] = deque()
+        line.append(item)
         self._queued_rows += rows
+        self._queued_bytes += size
+        self._watch(item, timeout_seconds)
         self._send()
         try:
-            async with asyncio.timeout(timeout_seconds):
-                return await item.answer
-        except TimeoutError:
-            raise TooSlowError(f"no answer within {timeout_seconds:g} s") from None
+            return await item.answer
+        except asyncio.CancelledError:
+            self._left()
+            raise
+
+    def _check_room(self, rows: int, size: int) -> None:
+        if not self._queued_rows:
+            return
+        if self._queued_rows + rows > self._queue_size:
+            raise UnavailableError(f"{self._queued_rows} rows are waiting already")
+        if self._queued_bytes + size > self._queue_bytes:
+            raise UnavailableError(f"{self._queued_bytes} bytes of rows are waiting already")
+
+    # ---- time
+
+    def _watch(self, item: Item, seconds: float) -> None:
+        waiting = self._waiting
+        while waiting and waiting[0][2].done():
+            waiting.popleft()
+        waiting.append((item.deadline, seconds, item.answer))
+        if self._timer is not None and item.deadline < self._timer.when():
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(item.deadline, self._end_late)
+
+    def _end_late(self) -> None:
+        """Tell those whose time is over; one timer is enough for all."""
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        kept: deque[tuple[float, float, asyncio.Future[tuple[Tensors, int]]]] = deque()
+        for entry in self._waiting:
+            deadline, seconds, answer = entry
+            if answer.done():
+                continue
+            if deadline <= now:
+                answer.set_exception(TooSlowError(f"no answer within {seconds:g} s"))
+            else:
+                kept.append(entry)
+        self._waiting = kept
+        self._left()
+        if kept:
+            self._timer = loop.call_at(min(deadline for deadline, _, _ in kept), self._end_late)
+
+    def _left(self) -> None:
+        """Give up calls nobody waits for any more."""
+        for call in self._calls:
+            if call.task is not None and all(item.answer.done() for item in call.items):
+                call.task.cancel()
+
+    # ---- calls
 
     def _send(self) -> None:
         """Start calls while there is something to ask and room for one more."""
@@ -84,9 +158,10 @@ class Batcher:
             batch = self._take()
             if not batch:
                 continue
-            call = asyncio.get_running_loop().create_task(self._run(batch))
+            call = Call(batch)
+            call.task = asyncio.get_running_loop().create_task(self._run(batch, call))
             self._calls.add(call)
-            call.add_done_callback(self._ended)
+            call.task.add_done_callback(lambda _, call=call: self._ended(call))  # type: ignore[misc]
 
     def _take(self) -> list[Item]:
         """Take items from the line whose turn it is, up to the batch size; those whose caller has left are dropped."""
@@ -97,6 +172,7 @@ class Batcher:
         while line and (not batch or rows + line[0].rows <= self._batch_size):
             item = line.popleft()
             self._queued_rows -= item.rows
+            self._queued_bytes -= item.size
             if not item.answer.done():
                 batch.append(item)
                 rows += item.rows
@@ -105,18 +181,18 @@ class Batcher:
             self._lines[kind] = line
         return batch
 
-    async def _run(self, batch: list[Item]) -> None:
+    async def _run(self, batch: list[Item], call: Call) -> None:
         names = batch[0].tensors
         tensors = (
             names
             if len(batch) == 1
             else {name: np.concatenate([item.tensors[name] for item in batch]) for name in names}
         )
-        seconds = max(item.deadline for item in batch) - time.monotonic()
+        seconds = max(item.deadline for item in batch) - asyncio.get_running_loop().time()
         try:
             outputs, version = await self._ask(batch[0].signature, tensors, max(0.001, seconds))
         except Exception as error:  # noqa: BLE001 - every caller is told, each by its own future
-            await self._tell(batch, error)
+            await self._tell(batch, error, call)
             return
         start = 0
         for item in batch:
@@ -125,16 +201,23 @@ class Batcher:
                 item.answer.set_result(({name: rows[start:end] for name, rows in outputs.items()}, version))
             start = end
 
-    async def _tell(self, batch: list[Item], error: Exception) -> None:
-        """Pass an error on; of requests that were joined each half is asked again, so that none fails another."""
+    async def _tell(self, batch: list[Item], error: Exception, call: Call) -> None:
+        """Pass an error on; requests that were joined are asked again in parts, so that none fails another."""
         waiting = [item for item in batch if not item.answer.done()]
-        if len(waiting) <= 1 or isinstance(error, UnavailableError | TooSlowError):
+        parts = min(PARTS, len(waiting))
+        if parts <= 1 or isinstance(error, UnavailableError | TooSlowError) or call.extra_calls < parts:
             for item in waiting:
                 item.answer.set_exception(error)
             return
-        middle = len(waiting) // 2
-        await asyncio.gather(self._run(waiting[:middle]), self._run(waiting[middle:]))
+        call.extra_calls -= parts
+        size = -(-len(waiting) // parts)
+        await asyncio.gather(*(self._run(waiting[i : i + size], call) for i in range(0, len(waiting), size)))
 
-    def _ended(self, call: asyncio.Task[None]) -> None:
+    def _ended(self, call: Call) -> None:
         self._calls.discard(call)
+        if call.task is not None and call.task.cancelled():
+            # The process ends, or all have left: nobody may wait for ever.
+            for item in call.items:
+                if not item.answer.done():
+                    item.answer.cancel()
         self._send()

@@ -70,7 +70,9 @@ class Gateway:
         self._servers = servers
         self.knowledge = Knowledge(config, servers)
         self.aside = Aside(ASIDE_THREADS, config.max_held_body_bytes)
-        self._batcher = Batcher(self._ask, lambda: servers.count, config.batch_size, config.queue_size)
+        self._batcher = Batcher(
+            self._ask, lambda: servers.count, config.batch_size, config.queue_size, config.queue_bytes
+        )
         # As connections come and go.
         self._connected = 0.0
         self.is_draining = False

@@ -48,12 +48,21 @@ PASSED_OVER_SECONDS = 1.0
 # A pod whose address is gone is stopping, and answers for a while yet: longer than the chart's preStop sleep.
 LEAVING_SECONDS = 30.0
 # What another pod may answer otherwise: this one is away, or has not (or no longer) the model that is asked for.
-ELSEWHERE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND})
+ELSEWHERE = frozenset({Code.UNAVAILABLE, Code.NOT_FOUND})
+# How long an answer may take, as a multiple of what is usual and at least, before another server is asked as well.
+PATIENCE_FACTOR = 8.0
+LEAST_PATIENCE_SECONDS = 1.0
+# A server that let a call wait longer is asked again after so long, by a call that others answer if it must.
+SILENT_SECONDS = 5.0
 
 
 @dataclass(eq=False)
 class Server:
-    """One address: its connection, the calls under way on it, and when it is passed over or left out."""
+    """One address: its connection, the calls under way on it, and when it is passed over or left out.
+
+    `usual_seconds` is what its answers took of late. `silent_since` is when a call last waited far
+    longer than that; minus infinity once it has answered again.
+    """
 
     address: str
     channel: grpc.aio.Channel
@@ -62,6 +71,8 @@ class Server:
     asked: int = 0
     passed_over_until: float = 0.0
     leaves_at: float = math.inf
+    usual_seconds: float = 0.0
+    silent_since: float = -math.inf
 
     @property
     def is_connected(self) -> bool:
@@ -142,26 +153,78 @@ class Servers:
         Raise ServingError with the status and the words of the last one asked.
         """
         deadline = time.monotonic() + timeout
+        if len(self._servers) == 1:
+            (server,) = self._servers.values()
+            return await self._attempt(server, method, request, deadline)
+        return await self._call_any(method, request, deadline)
+
+    async def _call_any(self, method: str, request: bytes, deadline: float) -> bytes:
+        """Ask one server, and a further one where it refuses, is away, or lets the call wait far longer than usual.
+
+        The first answer counts. So a pod that hangs costs its callers that wait once, not their whole time each.
+        """
         tried: set[str] = set()
-        while True:
-            server = self._least_busy(tried)
-            tried.add(server.address)
-            server.outstanding += 1
-            server.asked = self._asked = self._asked + 1
-            try:
-                left = max(0.001, deadline - time.monotonic())
-                reply: bytes = await server.methods[method](request, timeout=left)
-            except grpc.aio.AioRpcError as error:
-                if error.code() is grpc.StatusCode.UNAVAILABLE:
-                    server.passed_over_until = time.monotonic() + PASSED_OVER_SECONDS
-                is_answered_elsewhere = error.code() in ELSEWHERE and len(tried) < min(ATTEMPTS, len(self._servers))
-                if is_answered_elsewhere and time.monotonic() < deadline:
-                    continue
-                raise ServingError(Code(error.code().value[0]), error.details() or "") from error
-            else:
-                return reply
-            finally:
-                server.outstanding -= 1
+        attempts: dict[asyncio.Task[bytes], Server] = {}
+        refusal: ServingError | None = None
+        try:
+            while True:
+                if len(tried) < min(ATTEMPTS, len(self._servers)) or not (tried or attempts):
+                    server = self._least_busy(tried)
+                    tried.add(server.address)
+                    attempt = asyncio.ensure_future(self._attempt(server, method, request, deadline))
+                    attempts[attempt] = server
+                patience = self._patience(server, tried, deadline)
+                done, _ = await asyncio.wait(attempts, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                for attempt in done:
+                    del attempts[attempt]
+                    error = attempt.exception()
+                    if error is None:
+                        return attempt.result()
+                    if not isinstance(error, ServingError) or error.code not in ELSEWHERE:
+                        raise error
+                    refusal = error
+                if not done:
+                    server.silent_since = time.monotonic()
+                is_over = len(tried) >= min(ATTEMPTS, len(self._servers)) or time.monotonic() >= deadline
+                if refusal is not None and not attempts and is_over:
+                    raise refusal
+        finally:
+            for attempt in attempts:
+                attempt.cancel()
+
+    def _patience(self, server: Server, tried: set[str], deadline: float) -> float | None:
+        """Return how long a server is waited for before another is asked too; None where there is no other."""
+        if len(tried) >= min(ATTEMPTS, len(self._servers)):
+            return None
+        usual = max(LEAST_PATIENCE_SECONDS, PATIENCE_FACTOR * server.usual_seconds)
+        return max(0.0, min(usual, (deadline - time.monotonic()) / 2))
+
+    async def _attempt(self, server: Server, method: str, request: bytes, deadline: float) -> bytes:
+        started = time.monotonic()
+        server.outstanding += 1
+        server.asked = self._asked = self._asked + 1
+        try:
+            reply: bytes = await server.methods[method](request, timeout=max(0.001, deadline - started))
+        except grpc.aio.AioRpcError as error:
+            code = error.code()
+            if code is grpc.StatusCode.UNAVAILABLE:
+                server.passed_over_until = time.monotonic() + PASSED_OVER_SECONDS
+            elif code is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                server.silent_since = -math.inf
+            raise ServingError(Code(code.value[0]), error.details() or "") from error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # The channel was closed under the call.
+            raise ServingError(Code.UNAVAILABLE, "the connection was closed") from None
+        else:
+            server.silent_since = -math.inf
+            took = time.monotonic() - started
+            server.usual_seconds += (took - server.usual_seconds) * (0.5 if took > server.usual_seconds else 0.05)
+            return reply
+        finally:
+            server.outstanding -= 1
 
     def _least_busy(self, tried: set[str]) -> Server:
         """Return the server for the next call: one that stays and answers, has least to do, was asked longest ago."""
@@ -174,6 +237,8 @@ class Servers:
             key=lambda server: (
                 server.leaves_at != math.inf,
                 server.passed_over_until > now,
+                # One that is silent is asked again when all the others have been, now and then.
+                now - server.silent_since < SILENT_SECONDS,
                 server.outstanding,
                 server.asked,
             ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -52,20 +53,20 @@ class Signature:
     method_name: str = ""
     optional: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def joins_rows(self) -> bool:
         """Tell whether rows of several requests may travel together: the first axis is open on every tensor."""
         tensors = (*self.inputs.values(), *self.outputs.values())
         return bool(self.inputs) and all(tensor.first_axis == -1 for tensor in tensors)
 
-    @property
+    @cached_property
     def fixed_rows(self) -> int | None:
         """Return how many rows every call must carry, where all tensors say the same number; else None."""
         sizes = {tensor.first_axis for tensor in (*self.inputs.values(), *self.outputs.values())}
         size = next(iter(sizes)) if len(sizes) == 1 and self.inputs else None
         return size if size is not None and size > 0 else None
 
-    @property
+    @cached_property
     def has_rows(self) -> bool:
         """Tell whether an input's first axis counts rows: it is open, or the same fixed number, on every input."""
         sizes = {tensor.first_axis for tensor in self.inputs.values()}
