@@ -35,6 +35,7 @@ class Serving(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: i
         versions: Sequence[int] = (3,),
         labels: Mapping[int, Sequence[str]] | None = None,
         credentials: grpc.ServerCredentials | None = None,
+        port: int = 0,
     ) -> None:
         self.labels = labels or {}
         self.versions = itertools.cycle(versions)
@@ -47,7 +48,7 @@ class Serving(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: i
         self._server = grpc.server(ThreadPoolExecutor(32))
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(self, self._server)
         if credentials is None:
-            self.port = self._server.add_insecure_port("127.0.0.1:0")
+            self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
         else:
             self.port = self._server.add_secure_port("127.0.0.1:0", credentials)
         self._server.start()
