@@ -1,8 +1,8 @@
 """The model server against floors: the same gRPC and HTTP stacks without a model, and the model without a server.
 
 One client process calls each pair in turn, in several rounds; the medians' ratios are printed. Then 100 reloads of a
-10 MB model with the memory after each ten. Start to ready is from the process's start to the first answer. It ends with 1
-when a ratio misses its goal.
+10 MB model with the memory after each ten. Start to ready is from the process's start to the first answer. It ends with
+1 when a ratio misses its goal.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def pairs(folder: Path, stack: contextlib.ExitStack) -> Iterator[Pair]:
 
 
 def compare(pair: Pair) -> list[str]:
-    """Measure both sides in turn and print the ratio of the medians, for each number of client threads; return misses."""
+    """Measure both sides in turn and print the ratio of the medians, by number of client threads; return misses."""
     missed = []
     print(f"{pair.name} (wanted: {pair.minimum_ratio:.2f} or more)", flush=True)
     for clients in pair.clients:
@@ -260,11 +260,16 @@ def predict_request(images: int) -> bytes:
 
 
 def print_reload_memory(folder: Path) -> list[str]:
-    """Load the 10 MB model 100 times, the old version unloaded each time, and print the resident memory; return misses."""
+    """Load the 10 MB model 100 times, the old version unloaded each time; print the memory, and return a miss."""
     from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc  # noqa: PLC0415
 
     grpc_port, rest_port = free_port(), free_port()
-    flags = (f"--port={grpc_port}", f"--rest_api_port={rest_port}", "--model_name=large", f"--reload_config_root={folder}")
+    flags = (
+        f"--port={grpc_port}",
+        f"--rest_api_port={rest_port}",
+        "--model_name=large",
+        f"--reload_config_root={folder}",
+    )
     curve = []
     with (
         started("model_server", *flags, f"--model_base_path={folder / 'large'}") as process,

@@ -18,6 +18,7 @@ import numpy as np
 
 from model_server import metrics
 from serving_codec.status import Code, ServingError, invalid_argument
+from serving_codec.tensors import FILLED_BYTES, FILLED_FACTOR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 MODEL_FILE = "batching_params.pbtxt"
 MICROSECONDS = 1_000_000
+# What the copies that fill a batch up may take: 256 rows of an image of 600 KB and more, as batches are configured.
+ADDED_ROWS_BYTES = 256 << 20
+# A queue for each choice of outputs; clients make the choice, so those that are idle go when there are more.
+MAXIMUM_QUEUES = 64
 
 Outputs = list["NDArray[Any]"]
 
@@ -171,8 +176,10 @@ class Queue:
                 task.answer.set_exception(
                     ServingError(Code.RESOURCE_EXHAUSTED, "Run() timeout exceeded while waiting in batching queue")
                 )
-        if not tasks:
-            return
+        for group in grouped(tasks) if self.parameters.pads_variable_length else filter(None, [tasks]):
+            self._run_group(group, now)
+
+    def _run_group(self, tasks: list[Task], now: float) -> None:
         try:
             answers = self._answers(tasks, now)
         except BaseException as error:  # noqa: BLE001 - it is the callers' to handle
@@ -311,9 +318,41 @@ class BatchedModel:
         with self._adding:
             found = self._queues.get(key)
             if found is None:
+                if len(self._queues) >= MAXIMUM_QUEUES:
+                    self._forget_idle()
                 queue = Queue(self._model, feeds, fetches, self._parameters)
                 found = self._queues[key] = (queue, feeds, fetches)
             return found
+
+    def _forget_idle(self) -> None:
+        """Let go of the queues nothing waits in; a task that is on its way to one takes it back to the scheduler."""
+        for key in [key for key, (queue, _, _) in self._queues.items() if not queue.batches]:
+            self._scheduler.forget(self._queues.pop(key)[0])
+
+
+def grouped(tasks: list[Task]) -> list[list[Task]]:
+    """Return tasks in groups that are padded within tensors.FILLED_BYTES, or FILLED_FACTOR times what they hold.
+
+    One row with a huge axis is not to make all others as large: it runs in a batch of its own.
+    """
+    if len(tasks) < 2:  # noqa: PLR2004 - one alone is not padded
+        return [tasks] if tasks else []
+    held = sum(value.nbytes for task in tasks for value in task.inputs)
+    if _grown_bytes(tasks) <= max(FILLED_BYTES, FILLED_FACTOR * held):
+        return [tasks]
+    ordered = sorted(tasks, key=lambda task: sum(value.nbytes for value in task.inputs) / max(1, task.size))
+    half = len(ordered) // 2
+    return grouped(ordered[:half]) + grouped(ordered[half:])
+
+
+def _grown_bytes(tasks: list[Task]) -> int:
+    """Return what the tasks' tensors take once each is as long as the longest."""
+    rows = sum(task.size for task in tasks)
+    total = 0
+    for values in zip(*(task.inputs for task in tasks), strict=True):
+        longest = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=False)]
+        total += rows * math.prod(longest) * values[0].itemsize
+    return total
 
 
 def joined(name: str, parts: list[NDArray[Any]], rows: int, parameters: Parameters) -> NDArray[Any]:
@@ -333,8 +372,19 @@ def joined(name: str, parts: list[NDArray[Any]], rows: int, parameters: Paramete
         parts = _grown(name, parts)
     missing = rows - sum(map(len, parts))
     if missing:
+        _check_rows(missing * (parts[-1].nbytes // max(1, len(parts[-1]))), sum(part.nbytes for part in parts))
         parts = [*parts, np.repeat(parts[-1][:1], missing, axis=0)]
     return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def _check_rows(added: int, held: int) -> None:
+    """Raise INVALID_ARGUMENT where the copies of a row that fill a batch up would take far more than what was sent."""
+    allowed = max(ADDED_ROWS_BYTES, FILLED_FACTOR * held)
+    if added > allowed:
+        raise invalid_argument(
+            f"Rows of {held} bytes would be filled up to the next of allowed_batch_sizes by {added} bytes; at most "
+            f"{allowed} are allowed"
+        )
 
 
 def split(outputs: Sequence[NDArray[Any]], sizes: Sequence[int], rows: int) -> list[Outputs]:

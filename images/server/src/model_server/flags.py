@@ -63,6 +63,26 @@ ACTING: dict[str, tuple[Any, str]] = {
     "enable_serialization_as_tensor_content": (False, "answer gRPC Predict with tensor_content, not typed fields"),
     "version": (False, "print the version and exit"),
 }
+# Those upstream does not have: limits it leaves to others, and what a reload may reach.
+OURS = frozenset(
+    {
+        "rest_api_max_header_bytes",
+        "rest_api_max_headers",
+        "rest_api_max_body_bytes",
+        "rest_api_max_held_body_bytes",
+        "rest_api_max_connections",
+        "rest_api_max_requests",
+        "rest_api_header_timeout_seconds",
+        "rest_api_body_timeout_seconds",
+        "rest_api_idle_timeout_seconds",
+        "rest_api_write_timeout_seconds",
+        "grpc_max_message_bytes",
+        "grpc_max_concurrent_calls",
+        "grpc_message_timeout_seconds",
+        "grpc_message_budget_bytes",
+        "reload_config_root",
+    }
+)
 # Accepted without effect, because the effect is one of upstream's implementation alone.
 ACCEPTED: dict[str, Any] = {
     "use_alts_credentials": False,

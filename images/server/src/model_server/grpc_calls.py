@@ -80,8 +80,7 @@ class Ledger:
 
     async def message(self, context: Any) -> bytes:
         """Return a call's message once it is whole; raise ServingError when it is not in time, or there is none."""
-        task = asyncio.current_task()
-        assert task is not None
+        task: Any = asyncio.current_task()
         arrival = _Arrival(task, asyncio.get_running_loop().time())
         self._arrivals[arrival] = None
         try:
@@ -142,7 +141,7 @@ class Ledger:
 class Turns:
     """A bounded number of threads, and those who wait for one, in order; waiting costs no thread.
 
-    Who is cancelled before its turn is never run. A thread is free again when its work is done, however its caller left.
+    Who is cancelled before its turn is never run. A thread is free again once its work is done, also of one who left.
     """
 
     def __init__(self, threads: int, name: str) -> None:

@@ -116,7 +116,8 @@ class _Services:
         self._reloads = ThreadPoolExecutor(1, thread_name_prefix="grpc-reload")
         self._prediction = PredictionService(manager, options)
         self._models = ModelService(manager, flags.reload_config_root)
-        self._health = health if flags.enable_grpc_healthcheck_service else None
+        self._has_health = flags.enable_grpc_healthcheck_service
+        self._health = health
         self._streams = {"reload": 0, "watch": 0, "reflection": 0}
         self._sweep: asyncio.Task[None] | None = None
 
@@ -141,7 +142,7 @@ class _Services:
             },
         }
         streams: dict[str, dict[str, Any]] = {reflection.SERVICE_NAME: {"ServerReflectionInfo": self._reflection()}}
-        if self._health is not None:
+        if self._has_health:
             unary[grpc_health.SERVICE] = {
                 "Check": self._unary(self._check, aside, self._check),
                 "List": self._unary(self._list, aside, self._list),
@@ -207,24 +208,22 @@ class _Services:
         self._enter_stream("reload", context)
         loop = asyncio.get_running_loop()
         reload = await loop.run_in_executor(self._reloads, self._models.begin_reload, message)
-        while not reload.is_over():
+        # Without a thread: the models' states are guarded by a condition of threads.
+        while not reload.is_over():  # noqa: ASYNC110
             await asyncio.sleep(RELOAD_SECONDS)
         return reload.reply()
 
     # ---- health
 
     def _check(self, message: bytes, _deadline: Deadline) -> bytes:
-        assert self._health is not None
         reply: bytes = self._health.check(parsed(health_pb2.HealthCheckRequest, message).service).SerializeToString()
         return reply
 
     def _list(self, _message: bytes, _deadline: Deadline) -> bytes:
-        assert self._health is not None
         reply: bytes = self._health.listed().SerializeToString()
         return reply
 
     async def _watch(self, _requests: object, context: Any) -> None:
-        assert self._health is not None
         try:
             self._enter_stream("watch", context)
             message = await self._small(context)
@@ -237,7 +236,7 @@ class _Services:
     # ---- reflection
 
     def _reflection(self) -> Any:
-        files = [prediction_service_pb2, model_service_pb2, *([health_pb2] if self._health else [])]
+        files = [prediction_service_pb2, model_service_pb2, *([health_pb2] if self._has_health else [])]
         served = [service.full_name for file in files for service in file.DESCRIPTOR.services_by_name.values()]
         servicer = reflection.aio.ReflectionServicer([*served, reflection.SERVICE_NAME])
 

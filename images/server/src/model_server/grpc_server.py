@@ -1,8 +1,8 @@
 """grpc.aio's server with a hole closed: a call to a path that is not UTF-8 ended the whole server.
 
 Its main loop decodes the path of every call to a method nobody has registered, and an error there is the end of it
-(grpcio 1.85, _cygrpc/aio/server.pyx.pxi, AioServer._server_main_loop). Our methods are all registered, so any other call
-is answered here, whatever its path. tests/contract/test_grpc_limits.py sends one.
+(grpcio 1.85, _cygrpc/aio/server.pyx.pxi, AioServer._server_main_loop). Our methods are all registered, so any other
+call is answered here, whatever its path. tests/contract/test_grpc_limits.py sends one.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def _refuse(context: Any) -> None:
         LOG.debug("a caller of an unknown method has left")
 
 
-class Server(_server.Server):  # type: ignore[misc]
+class Server(_server.Server):
     """A gRPC server on the running event loop; handlers must be registered, not generic."""
 
     def __init__(self, options: Sequence[tuple[str, Any]]) -> None:

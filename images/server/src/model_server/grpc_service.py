@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -78,12 +77,14 @@ class PredictionService:
     def predict_at_once(self, message: bytes, deadline: Deadline) -> bytes:
         """Run a signature on tensors where that is known to be quick; raise MayTakeLongError otherwise."""
         request = parsed(predict_pb2.PredictRequest, message)
-        return _counted("Predict", request.model_spec.name, lambda: self._predict(request, message, deadline, True))
+        return _counted(
+            "Predict", request.model_spec.name, lambda: self._predict(request, message, deadline, at_once=True)
+        )
 
     def predict(self, message: bytes, deadline: Deadline) -> bytes:
         """Run a signature on tensors."""
         request = parsed(predict_pb2.PredictRequest, message)
-        return _counted("Predict", request.model_spec.name, lambda: self._predict(request, message, deadline, False))
+        return _counted("Predict", request.model_spec.name, lambda: self._predict(request, message, deadline))
 
     def classify(self, message: bytes, deadline: Deadline) -> bytes:
         """Run a signature on examples and tell labels and scores."""
@@ -135,7 +136,7 @@ class PredictionService:
         with self._manager.hold(name, choice) as version:
             return _serialized(metadata_of(name, version))
 
-    def _predict(self, request: Any, message: bytes, deadline: Deadline, at_once: bool) -> bytes:  # noqa: FBT001
+    def _predict(self, request: Any, message: bytes, deadline: Deadline, *, at_once: bool = False) -> bytes:
         name, choice = _model_of(request)
         with self._manager.hold(name, choice) as version:
             model = version.runner
@@ -253,7 +254,7 @@ def inflated_bytes(message: bytes, most: int) -> int | None:
 
 
 def inflated(message: bytes, most: int) -> bytes:
-    """Return a compressed message's content; raise RESOURCE_EXHAUSTED beyond `most` bytes, INTERNAL for what is none."""
+    """Return a compressed message's content; raise RESOURCE_EXHAUSTED beyond `most` bytes, INTERNAL for no such."""
     inflater = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)
     try:
         content = inflater.decompress(message, most + 1)

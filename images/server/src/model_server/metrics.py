@@ -51,8 +51,6 @@ class Metric(abc.ABC):
 
         Models nobody configured share one name, and no value is long: requests carry both (a name may have 8 MiB).
         """
-        if values in known:
-            return values
         values = tuple(self._kept(label, value) for label, value in zip(self.labels, values, strict=True))
         return values if values in known or len(known) < MAXIMUM_SETS else ("",) * len(values)
 
@@ -93,7 +91,8 @@ class Counter(Metric):
     def add(self, *values: str, by: int = 1) -> None:
         """Count `by` for these label values."""
         with self._lock:
-            values = self._bounded(values, self._values)
+            if values not in self._values:
+                values = self._bounded(values, self._values)
             self._values[values] = self._values.get(values, 0) + by
 
     def total(self) -> int:
@@ -106,7 +105,7 @@ class Counter(Metric):
             yield f"{self.name}{self._shown(values)} {number}"
 
 
-@dataclass
+@dataclass(slots=True)
 class _Distribution:
     counts: list[int]
     sum: float = field(default=0.0)
@@ -126,10 +125,10 @@ class Histogram(Metric):
         """Count one value; one that equals a bound belongs to the next bucket."""
         bucket = bisect.bisect_right(self._bounds, value)
         with self._lock:
-            values = self._bounded(values, self._found)
             found = self._found.get(values)
             if found is None:
-                found = self._found[values] = _Distribution([0] * (len(self._bounds) + 1))
+                values = self._bounded(values, self._found)
+                found = self._found.setdefault(values, _Distribution([0] * (len(self._bounds) + 1)))
             found.counts[bucket] += 1
             found.sum += value
 

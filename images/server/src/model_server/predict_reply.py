@@ -31,7 +31,7 @@ def serialized(
     model: str, version: int, signature: str, outputs: Sequence[Output], *, as_content: bool = False
 ) -> bytes:
     """Return a PredictResponse of a model's outputs; numbers in typed fields, or in `tensor_content`."""
-    parts = []
+    parts: list[bytes] = []
     for output in outputs:
         tensor = _tensor(output, as_content=as_content)
         entry = _entry_head(output.alias) + varint(len(tensor)) + tensor
@@ -89,5 +89,5 @@ def _entry_head(alias: str) -> bytes:
 def _model_spec(model: str, version: int, signature: str) -> bytes:
     spec = model_pb2.ModelSpec(name=model, signature_name=signature)
     spec.version.value = version
-    content = spec.SerializeToString()
+    content: bytes = spec.SerializeToString()
     return MODEL_SPEC + varint(len(content)) + content

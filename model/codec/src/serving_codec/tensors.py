@@ -140,7 +140,7 @@ def as_objects(values: Sequence[bytes]) -> NDArray[Any]:
 
 
 def _form(proto: Any) -> tuple[tuple[int, ...], int, np.dtype[Any]]:
-    """Return a TensorProto's shape, the product of its sizes, and its dtype; raise INVALID_ARGUMENT where it has none."""
+    """Return a TensorProto's shape, the product of its sizes, and its dtype; raise INVALID_ARGUMENT for no such."""
     dimensions = proto.tensor_shape.dim
     if len(dimensions) > MAXIMUM_RANK:
         raise invalid_argument(
