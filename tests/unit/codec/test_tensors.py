@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from model_description.protos import serving_pb2
 from serving_codec.status import ServingError
-from serving_codec.tensors import NUMPY, fill, to_numpy, to_proto
+from serving_codec.tensors import FILLED_BYTES, NUMPY, fill, to_numpy, to_proto
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,6 +65,32 @@ def test_a_shape_no_message_can_carry_is_refused(sizes: list[int]) -> None:
         proto.tensor_shape.dim.add(size=size)
     with pytest.raises(ServingError, match="is larger than 2147483648 bytes"):
         to_numpy(proto)
+
+
+def short(dtype: str, sizes: list[int], *values: object) -> serving_pb2.TensorProto:
+    """Return a TensorProto of a shape with some of its values."""
+    proto = written(np.array(values, NUMPY[dtype]), dtype)
+    del proto.tensor_shape.dim[:]
+    for size in sizes:
+        proto.tensor_shape.dim.add(size=size)
+    return proto
+
+
+def test_few_bytes_are_filled_up_to_a_bound() -> None:
+    assert to_numpy(short("float32", [FILLED_BYTES // 4], 1)).size == FILLED_BYTES // 4
+    for proto in (
+        short("float32", [FILLED_BYTES // 4 + 1], 1),
+        short("string", [FILLED_BYTES // 32 + 2], b"x"),
+        short("string", [100], b"x" * 10**6),
+    ):
+        with pytest.raises(ServingError, match=r"the last value is repeated up to \d+ bytes only"):
+            to_numpy(proto)
+    assert to_numpy(short("float32", [2**23], 1), 2**31).size == 2**23
+
+
+def test_more_dimensions_than_numpy_has_are_refused_at_once() -> None:
+    with pytest.raises(ServingError, match="at most 64 are allowed"):
+        to_numpy(short("float32", [2**62] * 200_000, 1))
 
 
 @given(st.binary(max_size=12), st.lists(st.integers(-2, 4), max_size=3), st.sampled_from([1, 3, 7, 23, 99]))

@@ -116,6 +116,8 @@ def fill(proto: Any, array: NDArray[Any], dtype: str | int, *, as_content: bool 
         raise ServingError(Code.UNIMPLEMENTED, f"A tensor of dtype {dtype} cannot be written")
     array = np.asarray(array)
     proto.dtype = number
+    # A scalar has a shape too, as Tensor::AsProtoField writes it.
+    proto.tensor_shape.SetInParent()
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     if number == serving_pb2.DT_STRING:
