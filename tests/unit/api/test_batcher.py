@@ -57,8 +57,8 @@ def test_what_waits_goes_out_together_and_everyone_gets_their_own() -> None:
         tasks = await submitted(batcher, *range(10))
         model.go.set()
         answers = await asyncio.gather(*tasks)
-        assert [float(outputs["y"][0, 0]) for outputs, _ in answers] == list(range(10))
-        assert {version for _, version in answers} == {7}
+        assert [float(share.outputs["y"][0, 0]) for share in answers] == list(range(10))
+        assert {share.version for share in answers} == {7}
         # Two calls under way for a server; what came meanwhile was joined.
         assert model.calls[:2] == [1, 1]
         assert max(model.calls) == 4
@@ -88,7 +88,7 @@ def test_one_bad_request_does_not_fail_its_batch() -> None:
         model.go.set()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert isinstance(answers[3], InputError)
-        assert [float(answers[i][0]["y"][0, 0]) for i in (2, 4)] == [1, 2]  # type: ignore[index]
+        assert [float(answers[i].outputs["y"][0, 0]) for i in (2, 4)] == [1, 2]  # type: ignore[union-attr]
 
     asyncio.run(story())
 
@@ -125,7 +125,7 @@ def test_rows_of_other_shapes_travel_apart_and_take_turns() -> None:
         narrow = await submitted(batcher, 5, 6, 7)
         model.go.set()
         answers = await asyncio.gather(*first, *wide, *narrow)
-        assert [outputs["y"].shape for outputs, _ in answers] == [(1, 1)] * 2 + [(1, 3)] * 4 + [(1, 1)] * 3
+        assert [share.outputs["y"].shape for share in answers] == [(1, 1)] * 2 + [(1, 3)] * 4 + [(1, 1)] * 3
         assert model.calls == [1, 1, 4, 3]
 
     asyncio.run(story())
@@ -181,7 +181,7 @@ def test_call_nobody_waits_for_is_given_up() -> None:
             task.cancel()
         await asyncio.wait(left)
         model.go.set()
-        assert float((await batcher.submit(SIGNATURE, row(4), 1, 5))[0]["y"][0, 0]) == 4
+        assert float((await batcher.submit(SIGNATURE, row(4), 1, 5)).outputs["y"][0, 0]) == 4
         assert model.calls == [1, 1, 1]
 
     asyncio.run(story())

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import urllib.parse
-import uuid
 from typing import TYPE_CHECKING
 
 import orjson
@@ -60,7 +60,7 @@ class App:
         """Answer one request; no traceback leaves."""
         request_id = request.headers.get(b"x-request-id", b"")
         if not REQUEST_ID.fullmatch(request_id):
-            request_id = uuid.uuid4().hex.encode()
+            request_id = _new_id()
         try:
             reply = await self._reply(request)
         except ApiError as error:
@@ -77,7 +77,7 @@ class App:
 
     def refusal(self, status: int, message: str) -> http.Reply:
         """Tell why a request was not taken."""
-        return self._finished(_refused(status, message), uuid.uuid4().hex.encode())
+        return self._finished(_refused(status, message), _new_id())
 
     async def _reply(self, request: Request) -> Reply:
         handler = self._handler(request.method, request.path)
@@ -151,6 +151,11 @@ class App:
 
     async def _docs(self, _request: Request) -> Reply:
         return page.docs()
+
+
+def _new_id() -> bytes:
+    """Return an id as long as a UUID, in a tenth of its time; it need not be hard to guess."""
+    return b"%032x" % random.getrandbits(128)
 
 
 def _refused(status: int, message: str) -> Reply:

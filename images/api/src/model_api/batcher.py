@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +32,34 @@ MAXIMUM_EXTRA_CALLS = 40
 
 
 @dataclass(eq=False, slots=True)
+class Answered:
+    """The outputs (row, ...) of one call, the version that gave them, and what was made of all rows at once, by what."""
+
+    outputs: Tensors
+    version: int
+    made: dict[Hashable, Any] = field(default_factory=dict)
+
+
+@dataclass(eq=False, slots=True)
+class Share:
+    """One caller's rows of an answered call: those from `start` up to `end`."""
+
+    whole: Answered
+    start: int
+    end: int
+
+    @property
+    def version(self) -> int:
+        """Return the version that answered."""
+        return self.whole.version
+
+    @property
+    def outputs(self) -> Tensors:
+        """Return the caller's own outputs (row, ...)."""
+        return {name: rows[self.start : self.end] for name, rows in self.whole.outputs.items()}
+
+
+@dataclass(eq=False, slots=True)
 class Item:
     """The tensors of one request (row, ...), when its caller stops waiting (the loop's time), and its answer."""
 
@@ -40,7 +68,7 @@ class Item:
     rows: int
     size: int
     deadline: float
-    answer: asyncio.Future[tuple[Tensors, int]]
+    answer: asyncio.Future[Share]
 
 
 @dataclass(eq=False, slots=True)
@@ -74,13 +102,11 @@ class Batcher:
         self._queued_bytes = 0
         self._calls: set[Call] = set()
         # By their deadlines, which come in the order of the requests as long as all have the same time.
-        self._waiting: deque[tuple[float, float, asyncio.Future[tuple[Tensors, int]]]] = deque()
+        self._waiting: deque[tuple[float, float, asyncio.Future[Share]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def submit(
-        self, signature: Signature, tensors: Tensors, rows: int, timeout_seconds: float
-    ) -> tuple[Tensors, int]:
-        """Return the outputs (row, ...) for `tensors` (row, ...) and the version that gave them.
+    async def submit(self, signature: Signature, tensors: Tensors, rows: int, timeout_seconds: float) -> Share:
+        """Return the share of `tensors` (row, ...) in an answered call.
 
         Raise UnavailableError when the queue is full, TooSlowError when the time is over, and what the call raises.
         A caller that leaves affects nobody else, and is not asked for.
@@ -130,7 +156,7 @@ class Batcher:
         self._timer = None
         loop = asyncio.get_running_loop()
         now = loop.time()
-        kept: deque[tuple[float, float, asyncio.Future[tuple[Tensors, int]]]] = deque()
+        kept: deque[tuple[float, float, asyncio.Future[Share]]] = deque()
         for entry in self._waiting:
             deadline, seconds, answer = entry
             if answer.done():
@@ -194,11 +220,11 @@ class Batcher:
         except Exception as error:  # noqa: BLE001 - every caller is told, each by its own future
             await self._tell(batch, error, call)
             return
-        start = 0
+        whole, start = Answered(outputs, version), 0
         for item in batch:
             end = start + item.rows
             if not item.answer.done():
-                item.answer.set_result(({name: rows[start:end] for name, rows in outputs.items()}, version))
+                item.answer.set_result(Share(whole, start, end))
             start = end
 
     async def _tell(self, batch: list[Item], error: Exception, call: Call) -> None:

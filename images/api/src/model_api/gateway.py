@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model_api import answers, facts, inputs
-from model_api.batcher import Batcher
+from model_api.batcher import Answered, Batcher, Share
 from model_api.errors import InputError, ModelError, NotReadyError, of_serving
 from model_api.knowledge import Knowledge
 from model_description.protos import serving_pb2
@@ -124,11 +124,11 @@ class Gateway:
             raise InputError(f"top is for the task classification; this model's is {known.task}")
         found: list[dict[str, Any]] = [{}] * given.count
         version = known.version
-        for group, (outputs, version) in zip(
-            given.groups, await self._each([self._rows(known, group) for group in given.groups]), strict=True
-        ):
+        shares = await self._each([self._rows(known, group) for group in given.groups])
+        for group, share in zip(given.groups, shares, strict=True):
+            version = share.version
             answering = known if version == known.version else await self.knowledge.of(version)
-            for position, answer in zip(group.positions, answers.answers(answering, outputs, top), strict=True):
+            for position, answer in zip(group.positions, _answers(answering, share, top), strict=True):
                 found[position] = answer
         return (found[0] if given.is_single else {"predictions": found}), version
 
@@ -142,14 +142,14 @@ class Gateway:
             for task in tasks:
                 task.cancel()
 
-    async def _rows(self, known: Known, group: Group) -> tuple[Tensors, int]:
-        """Return the outputs of a group of rows, each with a row for each of them, and the version."""
+    async def _rows(self, known: Known, group: Group) -> Share:
+        """Return the outputs of a group of rows, each with a row for each of them."""
         signature, count = known.served, len(group.positions)
         if signature.joins_rows:
             return await self._batcher.submit(signature, group.tensors, count, self.config.request_timeout_seconds)
         if not signature.has_rows:
             result = await self.run(Call(signature, group.tensors))
-            return {name: value[np.newaxis] for name, value in result.outputs.items()}, result.version
+            return _alone({name: value[np.newaxis] for name, value in result.outputs.items()}, result.version, 1)
         size = next(iter(signature.inputs.values())).first_axis or 1
         size = 1 if size < 0 else size
         step = size if signature.fixed_rows else 1
@@ -157,7 +157,7 @@ class Gateway:
         parts = await self._each(calls)
         outputs = {name: [row for part, _ in parts for row in part[name]] for name in parts[0][0]}
         rows = {name: _stacked(listed[:count]) for name, listed in outputs.items()}
-        return rows, parts[-1][1]
+        return _alone(rows, parts[-1][1], count)
 
     async def _fixed(
         self, signature: Signature, given: Tensors, start: int, size: int, step: int
@@ -196,10 +196,9 @@ class Gateway:
             rows = {len(tensor) for tensor in call.inputs.values()}
             count = next(iter(rows))
             if len(rows) == 1 and 0 < count <= self.config.batch_size:
-                outputs, version = await self._batcher.submit(
-                    call.signature, call.inputs, count, self.config.request_timeout_seconds
-                )
-                return Result(outputs, version)
+                seconds = self.config.request_timeout_seconds
+                share = await self._batcher.submit(call.signature, call.inputs, count, seconds)
+                return Result(share.outputs, share.version)
         response = await self._predict(call, self.config.request_timeout_seconds)
         return _result(response)
 
@@ -239,6 +238,24 @@ class Gateway:
         """Return what /v1/model tells of the current version, and its number."""
         known = await self.knowledge.served()
         return facts.of(self.config.model_name, known), known.version
+
+
+def _alone(outputs: Tensors, version: int, count: int) -> Share:
+    return Share(Answered(outputs, version), 0, count)
+
+
+def _answers(known: Known, share: Share, top: int) -> list[dict[str, Any]]:
+    """Return what /predict answers to a share's rows; made for all rows of the call at once, by the first who asks."""
+    whole, kind = share.whole, (known, top)
+    made: list[dict[str, Any]] | None = whole.made.get(kind)
+    if made is None:
+        try:
+            made = answers.answers(known, whole.outputs, top)
+        except ModelError:
+            # Perhaps of another's row: each is told of its own.
+            made = []
+        whole.made[kind] = made
+    return made[share.start : share.end] if made else answers.answers(known, share.outputs, top)
 
 
 def _result(response: serving_pb2.PredictResponse) -> Result:

@@ -34,6 +34,7 @@ NUMBERS = {int, float}
 NO_NUMBERS = frozenset({"string", "bool"})
 KEYS = frozenset({"input", "inputs"})
 # What numpy makes of JSON's numbers.
+_WIDE_FLOATS = frozenset({"float32", "float64"})
 _FROM_JSON = (np.dtype(np.int64), np.dtype(np.float64))
 _LIMITS = {
     name: (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
@@ -212,6 +213,9 @@ def _numbers(value: object, spec: TensorSpec, shape: Shape | None) -> NDArray[An
 def _as_dtype(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any] | None:
     """Return numbers in the input's dtype; None where they are not finite there, not whole, or out of its range."""
     dtype = tensors.NUMPY[spec.dtype]
+    if array.dtype == np.int64 and spec.dtype in _WIDE_FLOATS:
+        # Never infinite.
+        return array.astype(np.float64).astype(dtype, copy=False)
     if spec.dtype in dtypes.FLOATS and array.dtype in _FROM_JSON:
         with np.errstate(over="ignore"):
             array = array.astype(np.float64, copy=False).astype(dtype, copy=False)

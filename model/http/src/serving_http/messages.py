@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -12,11 +11,11 @@ if TYPE_CHECKING:
 JSON = b"application/json"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A complete request: `path` is decoded, `raw_path` is not; names of `headers` are in lower case.
 
-    Of headers that come more than once the values are joined by commas (RFC 9110, 5.3).
+    Of headers that come more than once the values are joined by commas (RFC 9110, 5.3). (Named tuples are made in a
+    third of a frozen dataclass's time.)
     """
 
     method: str
@@ -32,8 +31,7 @@ class Request:
         return f"{self.raw_path}?{self.query}" if self.query else self.raw_path
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """An answer; Content-Length, Date and Connection are added on the way out."""
 
     status: int
