@@ -43,7 +43,9 @@ async def serve(config: Config, listening: socket.socket) -> None:
             await _drained(await stops.get(), stops, gateway, front, config.drain_seconds)
             await front.stop(config.request_timeout_seconds + SHUTDOWN_MARGIN_SECONDS)
             # The handlers go with the loop: one more signal would end the process with another code than 0.
-            signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+            for number in STOP_SIGNALS:
+                asyncio.get_running_loop().remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)
         finally:
             learning.cancel()
             with contextlib.suppress(asyncio.CancelledError):

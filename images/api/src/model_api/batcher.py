@@ -33,7 +33,7 @@ MAXIMUM_EXTRA_CALLS = 40
 
 @dataclass(eq=False, slots=True)
 class Answered:
-    """The outputs (row, ...) of one call, the version that gave them, and what was made of all rows at once, by what."""
+    """The outputs (row, ...) of one call, the version that gave them, and what was made of all rows at once."""
 
     outputs: Tensors
     version: int

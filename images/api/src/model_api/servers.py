@@ -11,38 +11,27 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import grpc
-import grpc.aio
-
+from model_api.channel import Channel
 from serving_codec.status import Code, ServingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from model_api.tls import Tls
 
 LOG = logging.getLogger(__name__)
 # The calls a gateway passes on, and the service each belongs to (tensorflow_serving/apis).
-METHODS = {
+SERVICES = {
     "Predict": "PredictionService",
     "Classify": "PredictionService",
     "Regress": "PredictionService",
     "GetModelMetadata": "PredictionService",
     "GetModelStatus": "ModelService",
 }
-# A batch may be larger than gRPC's 4 MB; keep-alive finds a pod that vanished without a word.
-OPTIONS = (
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-    # Every connection its own: pods must not share one through gRPC's global pool.
-    ("grpc.use_local_subchannel_pool", 1),
-)
+METHODS = {name: f"/tensorflow.serving.{service}/{name}".encode() for name, service in SERVICES.items()}
 ATTEMPTS = 3
+# Calls under way on a connection that is let go have so long.
+GRACE_SECONDS = 30.0
 # A pod that refused a call is passed over for this long while there are others.
 PASSED_OVER_SECONDS = 1.0
 # A pod whose address is gone is stopping, and answers for a while yet: longer than the chart's preStop sleep.
@@ -65,8 +54,7 @@ class Server:
     """
 
     address: str
-    channel: grpc.aio.Channel
-    methods: dict[str, Callable[..., Any]]
+    channel: Channel
     outstanding: int = 0
     asked: int = 0
     passed_over_until: float = 0.0
@@ -76,8 +64,8 @@ class Server:
 
     @property
     def is_connected(self) -> bool:
-        """Tell whether the connection is there; one that is idle is asked to come up."""
-        return self.channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
+        """Tell whether the connection is there."""
+        return self.channel.is_connected
 
 
 class Servers:
@@ -102,8 +90,7 @@ class Servers:
     @property
     def are_connected(self) -> bool:
         """Tell whether at least one server has a connection."""
-        # All of them are looked at: looking is what brings an idle one up.
-        return True in [server.is_connected for server in self._servers.values()]
+        return any(server.is_connected for server in self._servers.values())
 
     async def follow(self, seconds: float) -> None:
         """Look the name up every so many seconds until cancelled."""
@@ -137,14 +124,14 @@ class Servers:
         """Close a connection whose calls under way may finish."""
         LOG.info("server %s is gone", server.address)
         del self._servers[server.address]
-        task = asyncio.get_running_loop().create_task(server.channel.close(grace=30))
+        task = asyncio.get_running_loop().create_task(server.channel.close(GRACE_SECONDS))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """Close every connection."""
         for server in self._servers.values():
-            await server.channel.close(grace=None)
+            await server.channel.close(0)
         self._servers.clear()
 
     async def call(self, method: str, request: bytes, timeout: float) -> bytes:  # noqa: ASYNC109 - the call's deadline
@@ -204,20 +191,13 @@ class Servers:
         server.outstanding += 1
         server.asked = self._asked = self._asked + 1
         try:
-            reply: bytes = await server.methods[method](request, timeout=max(0.001, deadline - started))
-        except grpc.aio.AioRpcError as error:
-            code = error.code()
-            if code is grpc.StatusCode.UNAVAILABLE:
+            reply = await server.channel.call(METHODS[method], request, max(0.001, deadline - started))
+        except ServingError as error:
+            if error.code is Code.UNAVAILABLE:
                 server.passed_over_until = time.monotonic() + PASSED_OVER_SECONDS
-            elif code is not grpc.StatusCode.DEADLINE_EXCEEDED:
+            elif error.code is not Code.DEADLINE_EXCEEDED:
                 server.silent_since = -math.inf
-            raise ServingError(Code(code.value[0]), error.details() or "") from error
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # The channel was closed under the call.
-            raise ServingError(Code.UNAVAILABLE, "the connection was closed") from None
+            raise
         else:
             server.silent_since = -math.inf
             took = time.monotonic() - started
@@ -269,21 +249,11 @@ def _host_and_port(target: str) -> tuple[str, int]:
 
 
 def _target(family: int, address: Any) -> str:
-    if family == socket.AF_INET6:
-        return f"ipv6:[{address[0]}]:{address[1]}"
-    return f"ipv4:{address[0]}:{address[1]}"
+    return f"[{address[0]}]:{address[1]}" if family == socket.AF_INET6 else f"{address[0]}:{address[1]}"
 
 
 def _connect(address: str, tls: Tls | None) -> Server:
-    if tls is None:
-        channel = grpc.aio.insecure_channel(address, options=OPTIONS)
-    else:
-        options = (*OPTIONS, ("grpc.ssl_target_name_override", tls.server_name))
-        channel = grpc.aio.secure_channel(address, tls.credentials, options=options)
-    methods: dict[str, Callable[..., Any]] = {
-        name: channel.unary_unary(f"/tensorflow.serving.{service}/{name}") for name, service in METHODS.items()
-    }
-    return Server(address, channel, methods)
+    return Server(address, Channel(*_host_and_port(address), tls))
 
 
 @contextlib.asynccontextmanager

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import grpc
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,23 +14,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tls:
-    """Credentials of a channel, and the name the server's certificate must have whatever its address is."""
+    """The files of a connection, and the name the server's certificate must have whatever its address is."""
 
-    credentials: grpc.ChannelCredentials
+    authority: Path
+    certificate: Path | None
+    key: Path | None
     server_name: str
+
+    def context(self) -> ssl.SSLContext:
+        """Return how to connect, from the files as they are now; raise OSError when one cannot be read."""
+        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(self.authority))
+        if self.certificate is not None:
+            context.load_cert_chain(self.certificate, self.key)
+        context.set_alpn_protocols(["h2"])
+        return context
 
 
 def of(config: Config) -> Tls | None:
     """Return how to connect to the server, None without TLS; raise OSError when a file cannot be read."""
     if config.server_ca is None:
         return None
-    credentials = grpc.ssl_channel_credentials(
-        root_certificates=config.server_ca.read_bytes(),
-        private_key=_read(config.server_client_key),
-        certificate_chain=_read(config.server_client_certificate),
-    )
-    return Tls(credentials, config.server_name or config.server[0].rpartition(":")[0])
-
-
-def _read(path: Path | None) -> bytes | None:
-    return path.read_bytes() if path is not None else None
+    name = config.server_name or config.server[0].rpartition(":")[0]
+    tls = Tls(config.server_ca, config.server_client_certificate, config.server_client_key, name)
+    tls.context()
+    return tls

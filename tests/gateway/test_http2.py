@@ -1,0 +1,215 @@
+"""Calls over HTTP/2: what grpcio's server is asked and answers, and what a server may do to them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from model_api import http2
+from model_api.channel import Channel
+from serving_codec.status import Code, ServingError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+SECONDS = 20.0
+
+
+class Service(grpc.GenericRpcHandler):
+    """Answers any method: `/t/echo` with the request, and more by name."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, Any] = {}
+        self.cancelled = threading.Event()
+        self.server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", -1)])
+        self.server.add_generic_rpc_handlers((self,))
+        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        self.server.start()
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Return the handler of a method (grpc.GenericRpcHandler)."""
+        handler = getattr(self, handler_call_details.method.rpartition("/")[2], None)
+        return None if handler is None else grpc.unary_unary_rpc_method_handler(handler)
+
+    def echo(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        """Answer with the request."""
+        self.seen = {"left": context.time_remaining(), **dict(context.invocation_metadata())}
+        return request
+
+    def refuse(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        """Refuse in words of more than one alphabet."""
+        context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"nö 100 % {request.decode()}")
+        raise AssertionError
+
+    def hang(self, _request: bytes, context: grpc.ServicerContext) -> bytes:
+        """Answer never, and note that the caller has left."""
+        context.add_callback(self.cancelled.set)
+        while context.is_active():
+            time.sleep(0.01)
+        return b""
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    """Yield a running service."""
+    service = Service()
+    yield service
+    service.server.stop(None).wait()
+
+
+def on_channel(port: int, test: Callable[[Channel], Awaitable[None]]) -> None:
+    """Run a test with a channel to a port."""
+
+    async def main() -> None:
+        channel = Channel("127.0.0.1", port, None)
+        try:
+            await test(channel)
+        finally:
+            await channel.close(0)
+
+    asyncio.run(main())
+
+
+def test_messages_of_any_size_come_back(service: Service) -> None:
+    async def test(channel: Channel) -> None:
+        for size in (0, 1, 16_384, 65_536, 1 << 20, 20 << 20):
+            assert await channel.call(b"/t/echo", bytes(size), SECONDS) == bytes(size)
+        messages = [bytes([i]) * (50_000 * i) for i in range(40)]
+        assert await asyncio.gather(*(channel.call(b"/t/echo", message, SECONDS) for message in messages)) == messages
+        assert 15 < service.seen["left"] <= SECONDS
+
+    on_channel(service.port, test)
+
+
+def test_error_comes_with_its_code_and_words(service: Service) -> None:
+    async def test(channel: Channel) -> None:
+        for path, code, words in (
+            (b"/t/refuse", Code.FAILED_PRECONDITION, "nö 100 % of all"),
+            (b"/t/nothing", Code.UNIMPLEMENTED, "Method not found!"),
+        ):
+            with pytest.raises(ServingError) as caught:
+                await channel.call(path, b"of all", SECONDS)
+            assert (caught.value.code, caught.value.message) == (code, words)
+
+    on_channel(service.port, test)
+
+
+def test_deadline_and_a_caller_that_leaves_end_the_call_at_the_server(service: Service) -> None:
+    async def test(channel: Channel) -> None:
+        with pytest.raises(ServingError) as caught:
+            await channel.call(b"/t/hang", b"", 0.2)
+        assert caught.value.code is Code.DEADLINE_EXCEEDED
+        assert await asyncio.to_thread(service.cancelled.wait, SECONDS)
+        service.cancelled.clear()
+        call = asyncio.ensure_future(channel.call(b"/t/hang", b"", SECONDS))
+        await asyncio.sleep(0.1)
+        call.cancel()
+        assert await asyncio.to_thread(service.cancelled.wait, SECONDS)
+        assert await channel.call(b"/t/echo", b"on", SECONDS) == b"on"
+
+    on_channel(service.port, test)
+
+
+def test_stopping_server_finishes_calls_and_a_lost_one_is_found_again() -> None:
+    service = Service()
+
+    async def test(channel: Channel) -> None:
+        assert await channel.call(b"/t/echo", b"1", SECONDS) == b"1"
+        call = asyncio.ensure_future(channel.call(b"/t/hang", b"", 1))
+        await asyncio.sleep(0.1)
+        stopped = service.server.stop(0.2)
+        with pytest.raises(ServingError) as caught:
+            await call
+        assert caught.value.code in {Code.CANCELLED, Code.UNAVAILABLE}
+        await asyncio.to_thread(stopped.wait)
+        with pytest.raises(ServingError) as caught:
+            await channel.call(b"/t/echo", b"2", SECONDS)
+        assert caught.value.code is Code.UNAVAILABLE
+        again = grpc.server(ThreadPoolExecutor(2), handlers=[service])
+        again.add_insecure_port(f"127.0.0.1:{service.port}")
+        again.start()
+        async with asyncio.timeout(SECONDS):
+            while not channel.is_connected:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+        assert await channel.call(b"/t/echo", b"3", SECONDS) == b"3"
+        again.stop(None)
+
+    on_channel(service.port, test)
+
+
+BEGIN = http2.frame(http2.SETTINGS, 0, 0, b"")
+FRAMES = st.builds(
+    http2.frame,
+    st.integers(0, 12),
+    st.sampled_from([0, 1, 4, 5, 8, 0x20, 0xFF]),
+    st.sampled_from([0, 1, 2, 3, 2**31]),
+    st.one_of(st.binary(max_size=40), st.sampled_from([b"\x88", b"\0\x0bgrpc-status\x010", b"\0\0\0\0\1x"])),
+)
+
+
+class Scripted(asyncio.Protocol):
+    """A server that says what it is told to: something at once, and something once it is asked."""
+
+    def __init__(self, first: bytes, then: bytes = b"") -> None:
+        self._first, self._then = first, then
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Speak first."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.transport.write(self._first)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer once, and hang up."""
+        if self._then and http2.PREFACE not in data:
+            self.transport.write(self._then)
+            self.transport.close()
+
+
+def against(server: Callable[[], Scripted], seconds: float) -> ServingError | None:
+    """Return what a call to a server ends with."""
+    scripted: list[Scripted] = []
+
+    def accepted() -> Scripted:
+        scripted.append(server())
+        return scripted[-1]
+
+    async def main() -> ServingError | None:
+        listening = await asyncio.get_running_loop().create_server(accepted, "127.0.0.1", 0)
+        channel = Channel("127.0.0.1", listening.sockets[0].getsockname()[1], None)
+        try:
+            async with asyncio.timeout(5):
+                await channel.call(b"/t/echo", b"?", seconds)
+        except ServingError as error:
+            return error
+        finally:
+            await channel.close(0)
+            listening.close()
+            for one in scripted:
+                one.transport.abort()
+            await asyncio.sleep(0.01)
+        return None
+
+    return asyncio.run(main())
+
+
+# The scripted server's loop may end with a connection accepted and not yet made.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@given(st.lists(st.one_of(FRAMES, st.binary(max_size=60)), max_size=6))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_bytes_of_a_server_leave_a_caller_waiting(parts: list[bytes]) -> None:
+    against(lambda: Scripted(BEGIN, b"".join(parts)), 0.3)
+
+
+def test_port_that_speaks_something_else_is_no_server() -> None:
+    error = against(lambda: Scripted(b"HTTP/1.1 400 Bad Request\r\n\r\n"), SECONDS)
+    assert error is not None
+    assert error.code is Code.UNAVAILABLE
