@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from model_server.saved_model import QUICK_SECONDS, SavedModel, SessionOptions
+from model_server import saved_model
+from model_server.saved_model import QUICK_SECONDS, RUNS_OF_DISTRUST, SavedModel, SessionOptions
 from serving_codec.status import Code, ServingError
 from tests.contract import models
 
@@ -51,6 +52,28 @@ def test_a_bounded_graph_is_quick_for_as_much_as_was_quick_before(tmp_path: Path
     bounded._learn(size=8, nanoseconds=int(QUICK_SECONDS * 1e9) + 1)
     assert bounded.is_quick(fed(bounded, 1))
     assert not bounded.is_quick(fed(bounded, 2))
+
+
+def test_a_signature_that_turns_out_slow_beside_a_quick_one_is_not_believed_again_at_once(tmp_path: Path) -> None:
+    bounded = SavedModel(models.bounded(tmp_path / "1"), SessionOptions())
+    bounded._learn(size=8, nanoseconds=0)
+    bounded._learn(size=4, nanoseconds=int(QUICK_SECONDS * 2e9))
+    for _ in range(RUNS_OF_DISTRUST):
+        bounded._learn(size=8, nanoseconds=0)
+        assert not bounded.is_quick(fed(bounded, 1))
+    bounded._learn(size=8, nanoseconds=0)
+    assert bounded.is_quick(fed(bounded, 2))
+
+
+def test_more_choices_of_outputs_than_are_kept_are_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved_model, "MAXIMUM_CALLABLES", 1)
+    bounded = SavedModel(models.bounded(tmp_path / "1"), SessionOptions())
+    bounded._learn(size=80, nanoseconds=0)
+    wanted = bounded.signatures["serving_default"]
+    (output,) = wanted.outputs.values()
+    for fetches in ([output.name], [output.name] * 2):
+        answers = bounded.run(fed(bounded, 2), fetches)
+        assert [answer.tolist() for answer in answers] == [[2.5, 2.5]] * len(fetches)
 
 
 def test_answers_are_the_same_in_either_thread(tmp_path: Path) -> None:

@@ -158,27 +158,30 @@ class _Services:
 
     def _unary(self, answer: Answer, turns: Turns, at_once: Answer | None = None) -> Handler:
         """Return the handler of a method that has an answer: small messages at once where that can be, or in a turn."""
-        ledger = self._ledger
+        ledger, largest = self._ledger, self._ledger.limits.message_bytes
 
-        async def call(context: Any) -> bytes:
-            ledger.enter(context)
-            message = await ledger.message(context)
-            deadline = _deadline(context)
-            size = inflated_bytes(message, ledger.limits.message_bytes)
-            if at_once is not None and size is None and len(message) <= SMALL_BYTES:
-                try:
-                    return at_once(message, deadline)
-                except MayTakeLongError:
-                    pass
-            held = len(message) + (size or 0)
-            ledger.hold(held)
-            work = functools.partial(answer, message, deadline)
-            if size is not None:
-                work = functools.partial(_inflated_first, answer, message, size, deadline)
-            del message
-            return await turns.run(work, functools.partial(ledger.release, held))
+        async def handle(_requests: object, context: Any) -> bytes:
+            try:
+                ledger.enter(context)
+                message = await ledger.message(context)
+                deadline = _deadline(context)
+                size = inflated_bytes(message, largest)
+                if at_once is not None and size is None and len(message) <= SMALL_BYTES:
+                    try:
+                        return at_once(message, deadline)
+                    except MayTakeLongError:
+                        pass
+                held = len(message) + (size or 0)
+                ledger.hold(held)
+                work = functools.partial(answer, message, deadline)
+                if size is not None:
+                    work = functools.partial(_inflated_first, answer, message, size, deadline)
+                del message
+                return await turns.run(work, functools.partial(ledger.release, held))
+            except Exception as error:  # noqa: BLE001 - told by _refuse
+                return await _refuse(context, error)
 
-        return self._guarded(call)
+        return handle
 
     @staticmethod
     def _guarded(call: Callable[[Any], Awaitable[bytes]]) -> Handler:
@@ -187,15 +190,8 @@ class _Services:
         async def handle(_requests: object, context: Any) -> bytes:
             try:
                 return await call(context)
-            except ServingError as error:
-                refused = error
-            except (asyncio.CancelledError, grpc.aio.AbortError, grpc.aio.BaseError):
-                raise
-            except Exception as error:
-                LOG.exception("a call failed")
-                refused = ServingError(Code.INTERNAL, str(error))
-            await _abort(context, refused)
-            raise AssertionError("abort raises")
+            except Exception as error:  # noqa: BLE001 - told by _refuse
+                return await _refuse(context, error)
 
         return handle
 
@@ -293,6 +289,17 @@ def _checked_small(message: bytes) -> bytes:
 def _deadline(context: Any) -> Deadline:
     remaining = context.time_remaining()
     return Deadline(math.inf if remaining is None else time.monotonic() + remaining)
+
+
+async def _refuse(context: Any, error: Exception) -> bytes:
+    """End a call with its error's code and words; raise what is gRPC's own."""
+    if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError):
+        raise error
+    if not isinstance(error, ServingError):
+        LOG.error("a call failed", exc_info=error)
+        error = ServingError(Code.INTERNAL, str(error))
+    await _abort(context, error)
+    raise AssertionError("abort raises")
 
 
 async def _abort(context: Any, error: ServingError) -> None:

@@ -44,6 +44,35 @@ class Options:
     as_tensor_content: bool = False
 
 
+class Plan:
+    """How a signature is called with all its inputs for all its outputs, looked up once instead of 12 us for each call.
+
+    `inputs` are alias, tensor and dtype; `fetches` and `outputs`, alias and dtype, are in order of their aliases.
+    """
+
+    __slots__ = ("fetches", "inputs", "outputs")
+
+    def __init__(self, signature: Any) -> None:
+        self.inputs = [(alias, info.name, info.dtype % REFERENCE) for alias, info in signature.inputs.items()]
+        named = sorted(signature.outputs.items())
+        self.fetches = [info.name for _, info in named]
+        self.outputs = [(alias, info.dtype) for alias, info in named]
+
+    def feeds(self, given: Mapping[str, Any]) -> dict[str, NDArray[Any]] | None:
+        """Return the values of TensorProtos by tensor; None unless they are just the inputs, whole, of their dtypes."""
+        if len(given) != len(self.inputs):
+            return None
+        feeds = {}
+        for alias, tensor, dtype in self.inputs:
+            if alias not in given:
+                return None
+            proto = given[alias]
+            if proto.dtype != dtype or tensors.is_short(proto):
+                return None
+            feeds[tensor] = tensors.to_numpy(proto)
+        return feeds
+
+
 def signature_of(model: Runner, name: str, *, check_method: bool = False) -> Any:
     """Return a SignatureDef by name ("" is the default's); raise FAILED_PRECONDITION in gRPC's words."""
     name = name or DEFAULT_SIGNATURE

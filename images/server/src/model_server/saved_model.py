@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 MICROSECONDS = 1_000_000
 QUICK_SECONDS = 0.005
 MAXIMUM_CALLABLES = 32
+# A run that was held for quick and was not, as of a heavy signature beside a light one, may have been on an event loop:
+# so many must be quick before the next is believed to be.
+RUNS_OF_DISTRUST = 100
 # A deadline nearer than this is always the session's to watch.
 NEAR_DEADLINE_MS = 50
 IN_CALLERS_THREAD = config_pb2.RunOptions(inter_op_thread_pool=-1).SerializeToString()
@@ -89,6 +92,7 @@ class SavedModel:
         self._is_bounded = not any(map(UNBOUNDED.fullmatch, _operations(meta_graph.graph_def)))
         # As requests come: the most bytes that were fed to a run that was quick.
         self._quick_bytes = -1
+        self._runs_of_distrust = 0
         self._tensors: dict[str, Any] = {}
         self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}
 
@@ -179,9 +183,14 @@ class SavedModel:
     def _learn(self, size: int, nanoseconds: int) -> None:
         """Remember what a run took; threads may overwrite each other, which the next run mends."""
         if nanoseconds > QUICK_SECONDS * 1e9:
+            if size <= self._quick_bytes:
+                self._runs_of_distrust = RUNS_OF_DISTRUST
             self._quick_bytes = min(self._quick_bytes, size - 1)
         elif self._is_bounded and size > self._quick_bytes:
-            self._quick_bytes = size
+            if self._runs_of_distrust:
+                self._runs_of_distrust -= 1
+            else:
+                self._quick_bytes = size
 
 
 def _within(timeout_ms: int | None) -> bytes:
