@@ -160,16 +160,17 @@ class Scripted(asyncio.Protocol):
 
     def __init__(self, first: bytes, then: bytes = b"") -> None:
         self._first, self._then = first, then
+        self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Speak first."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self.transport.write(self._first)
+        transport.write(self._first)
 
     def data_received(self, data: bytes) -> None:
         """Answer once, and hang up."""
-        if self._then and http2.PREFACE not in data:
+        if self._then and self.transport is not None and http2.PREFACE not in data:
             self.transport.write(self._then)
             self.transport.close()
 
@@ -194,7 +195,8 @@ def against(server: Callable[[], Scripted], seconds: float) -> ServingError | No
             await channel.close(0)
             listening.close()
             for one in scripted:
-                one.transport.abort()
+                if one.transport is not None:
+                    one.transport.abort()
             await asyncio.sleep(0.01)
         return None
 
