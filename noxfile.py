@@ -146,7 +146,7 @@ def images(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure side by side and print ratios (`-- training` runs one; `-- load --url URL` loads your own release)."""
     is_load = session.posargs[:1] == ["load"]
-    install(session, *([LOCKS / "load.txt"] if is_load else TENSORFLOW))
+    install(session, *([LOCKS / "load.txt"] if is_load else [*TENSORFLOW, LOCKS / "peers-floors.txt"]))
     python(session, "-m", "ci.bench", *session.posargs)
 
 

@@ -56,7 +56,8 @@ def simdjson_parser() -> Callable[[bytes], object]:
     parser = simdjson.Parser()
 
     def parse(body: bytes) -> object:
-        numbers = parser.parse(body)["input"].as_buffer(of_type="d")
+        document: Any = parser.parse(body)
+        numbers = document["input"].as_buffer(of_type="d")
         return np.frombuffer(numbers, np.float64).astype(np.float32)
 
     return parse

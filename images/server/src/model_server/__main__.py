@@ -15,9 +15,9 @@ from model_server.flags import FlagError, Flags
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from model_server.rest_listener import RestListener
     from model_server.manager import Manager
     from model_server.predict import Options
+    from model_server.rest_listener import RestListener
 
 LOG = logging.getLogger("model_server")
 USAGE_ERROR = 255
@@ -57,8 +57,8 @@ def _serve(flags: Flags) -> int:
     # TensorFlow takes seconds to import: after everything that can be refused without it.
     from model_server import memory, op_libraries, startup  # noqa: PLC0415
     from model_server.grpc_listener import GrpcListener  # noqa: PLC0415
-    from model_server.rest_listener import metrics_path  # noqa: PLC0415
     from model_server.predict import Options  # noqa: PLC0415
+    from model_server.rest_listener import metrics_path  # noqa: PLC0415
     from serving_codec.status import ServingError  # noqa: PLC0415
 
     stopped = threading.Event()

@@ -329,8 +329,8 @@ def channel_arguments(flags: Flags) -> list[tuple[str, Any]]:
         "grpc.max_send_message_length": -1,
         "grpc.max_metadata_size": METADATA_BYTES,
         "grpc.absolute_max_metadata_size": ABSOLUTE_METADATA_BYTES,
-        # A batch of pictures in one frame, not in dozens of 16 KiB, each of which wakes two threads: 1.4 times the calls
-        # of 50 KB. It is also what a call may send before anybody reads it.
+        # A batch of pictures in one frame, not in dozens of 16 KiB, each of which wakes two threads: 1.4 times the
+        # calls of 50 KB. It is also what a call may send before anybody reads it.
         "grpc.http2.max_frame_size": FRAME_BYTES,
         "grpc.http2.lookahead_bytes": FRAME_BYTES,
         # A client with more to ask waits by itself.

@@ -16,7 +16,6 @@ from serving_http.front import Front
 from serving_http.limits import Limits
 
 if TYPE_CHECKING:
-
     from model_server.flags import Flags
     from model_server.manager import Manager
     from model_server.predict import Options
