@@ -73,7 +73,7 @@ def test_program_is_made_once_by_those_who_want_it_at_the_same_time(tmp_path: Pa
 
 def test_image_version_is_the_charts_and_the_packages() -> None:
     projects = [*paths.ROOT.glob("model/*/pyproject.toml"), *paths.ROOT.glob("images/*/pyproject.toml")]
-    assert len(projects) == 9
+    assert len(projects) == 10
     for path in projects:
         project = path.read_text(encoding="utf-8")
         assert f'version = "{images.version()}"' in project, path

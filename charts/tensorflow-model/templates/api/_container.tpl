@@ -34,7 +34,7 @@
 # What is trained here describes itself: a new pod leaves the requests to the former ones until that is served.
 - name: REQUIRE_DESCRIPTION
   value: {{ .Values.training.enabled | toString | quote }}
-{{- range $name := list "maxBodyBytes" "maxInputsPerRequest" "batchSize" "queueSize" "requestTimeoutSeconds" "drainSeconds" }}
+{{- range $name := list "workers" "maxConnections" "maxRequests" "maxHeaderBytes" "maxHeaders" "maxBodyBytes" "maxHeldBodyBytes" "headerTimeoutSeconds" "bodyTimeoutSeconds" "idleTimeoutSeconds" "writeTimeoutSeconds" "maxInputsPerRequest" "batchSize" "queueSize" "queueBytes" "requestTimeoutSeconds" "drainSeconds" }}
 - name: {{ $name | snakecase | upper }}
   value: {{ include "tensorflow-model.number" (index $api $name) | quote }}
 {{- end }}

@@ -2,6 +2,13 @@
 {{- define "tensorflow-model.server.args" -}}
 - --port=8500
 - --rest_api_port=8501
+{{- /* Kubernetes' gRPC probes speak no TLS. */}}
+{{- if not .Values.server.tls.secretName }}
+- --enable_grpc_healthcheck_service=true
+{{- end }}
+{{- with .Values.server.reloadConfigRoot }}
+- --reload_config_root={{ . }}
+{{- end }}
 {{- if include "tensorflow-model.server.hasModelConfig" . }}
 - --model_config_file=/etc/tensorflow-serving/model_config.txt
 # Labels are read before versions are loaded.

@@ -24,6 +24,7 @@ class Config:
 
     host: str
     port: int
+    workers: int
     server: tuple[str, ...]
     server_ca: Path | None
     server_name: str
@@ -128,6 +129,7 @@ _FILE = _Optional(click.Path(dir_okay=False, path_type=Path))
 )
 @_flag("--host", "", str, "address to listen on; empty: every address, of IPv4 and of IPv6")
 @_flag("--port", 8080, click.IntRange(0, 65_535), "port to listen on")
+@_flag("--workers", 1, click.IntRange(1, 64), "processes that share the port; each asks the servers by itself")
 @_flag("--server", "localhost:8500", _Targets(), "host:port of TensorFlow Serving's gRPC; every address is used")
 @_flag("--server-ca", "", _FILE, "PEM file of the authority of the server's certificate; empty: no TLS")
 @_flag("--server-name", "", str, "name in the server's certificate; empty: the host of --server")

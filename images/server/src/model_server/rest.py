@@ -8,6 +8,7 @@ import functools
 import json
 import logging
 import re
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ ORIGIN = re.compile(rb"https?://")
 INFLATING_THREADS = 2
 # What is parsed in a millisecond.
 SMALL_BODY_BYTES = 32 << 10
+# About what a number takes in JSON.
+BYTES_FOR_A_NUMBER = 8
 NOT_FOUND_PAGE = b"<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n"
 CORS_HEADERS = (
     (b"access-control-allow-origin", b"*"),
@@ -80,6 +83,8 @@ class App:
         self._cors = CORS_HEADERS if settings.cors else ()
         self._executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="rest")
         self._aside = Aside(INFLATING_THREADS, settings.limits.max_held_bytes, "rest-aside")
+        # Python runs one thread at a time: more of them would only keep the event loop waiting for its turn.
+        self._turn = threading.Lock()
         # As versions come and go.
         self._metadata_texts: WeakKeyDictionary[Runner, bytes] = WeakKeyDictionary()
 
@@ -184,8 +189,9 @@ class App:
             return text
 
     def _predict(self, request: Request, body: bytes, *, may_take_long: bool) -> str:
-        numbers = json_numbers.read(body, json_tensors.KEYS)
-        document = None if numbers is not None else json_tensors.parse(body)
+        with self._turn_for(len(body)):
+            numbers = json_numbers.read(body, json_tensors.KEYS)
+            document = None if numbers is not None else json_tensors.parse(body)
         signature_name = json_tensors.signature_name_of(document) if numbers is None else numbers.signature_name
         with self._manager.hold(request.model, request.choice) as version:
             model = version.runner
@@ -196,12 +202,18 @@ class App:
             if not signature.inputs:
                 raise invalid_argument(f"Failed to get input map for signature: {signature_name or 'DEFAULT'}")
             dtypes = {alias: info.dtype for alias, info in signature.inputs.items()}
-            inputs, is_rows = _inputs(body, numbers, document, dtypes)
+            with self._turn_for(len(body)):
+                inputs, is_rows = _inputs(body, numbers, document, dtypes)
             if not (may_take_long or model.is_quick(inputs)):
                 raise _MayTakeLongError
             run = predict.timed(version, request.model, "Predict", name, self._settings.timeout_ms)
             outputs = predict.outputs_of(signature, inputs, run)
-        return json_tensors.write_rows(outputs) if is_rows else json_tensors.write_columns(outputs)
+        with self._turn_for(sum(output.value.size * BYTES_FOR_A_NUMBER for output in outputs)):
+            return json_tensors.write_rows(outputs) if is_rows else json_tensors.write_columns(outputs)
+
+    def _turn_for(self, size: int) -> contextlib.AbstractContextManager[object]:
+        """Return what one thread at a time holds while it reads or writes so many bytes of JSON."""
+        return self._turn if size > SMALL_BODY_BYTES else contextlib.nullcontext()
 
     def _examples(self, request: Request, body: bytes) -> str:
         document = json_tensors.parse(body)

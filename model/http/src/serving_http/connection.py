@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
         self._is_writable = True
         self._unsent_bytes = 0
         # Bytes of bodies on their way, waiting and under way.
-        self._held_bytes = 0
+        self.held_bytes = 0
         self.phase = Phase.NEW
         self.since = 0.0
         # For the life of a request.
@@ -76,7 +76,7 @@ class Connection(asyncio.Protocol):
         del error
         if self._task is not None:
             self._task.cancel()
-        self._release(self._held_bytes)
+        self._release(self.held_bytes)
         self._front.leave(self)
 
     def eof_received(self) -> bool:
@@ -121,11 +121,11 @@ class Connection(asyncio.Protocol):
             self._transport.write(CONTINUE)
 
     def _hold(self, size: int) -> bool:
-        self._held_bytes += size
+        self.held_bytes += size
         return self._front.hold(self, size)
 
     def _release(self, size: int) -> None:
-        self._held_bytes -= size
+        self.held_bytes -= size
         self._front.held_bytes -= size
 
     def _proceed(self) -> None:
@@ -233,7 +233,7 @@ class Connection(asyncio.Protocol):
         self._is_last = True
         more = RETRY if error.status == statuses.UNAVAILABLE else ()
         self._write(self._front.application.refusal(error.status, str(error)), "GET", more)
-        self._release(self._held_bytes)
+        self._release(self.held_bytes)
         self._queue.clear()
         self._backlog.clear()
         if self._transport.can_write_eof():

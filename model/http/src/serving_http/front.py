@@ -96,11 +96,18 @@ class Front:
         self._is_changed.set()
 
     def hold(self, holder: Connection, size: int) -> bool:
-        """Count bytes of a body that are kept; the one that has been sending longest makes room where there is none."""
+        """Count bytes of a body that are kept; the one that has been sending longest makes room where there is none.
+
+        One that holds more than its share gets none from those that have only just begun.
+        """
         self.held_bytes += size
+        sending = self._phases[Phase.BODY]
         while self.held_bytes > self.limits.max_held_bytes:
-            oldest = next((other for other in self._phases[Phase.BODY] if other is not holder), None)
-            if oldest is None or self.loop.time() - oldest.since < YIELD_SECONDS:
+            oldest = next((other for other in sending if other is not holder), None)
+            if oldest is None:
+                return False
+            is_young = self.loop.time() - oldest.since < YIELD_SECONDS
+            if is_young and holder.held_bytes > self.limits.max_held_bytes // (len(sending) + 1):
                 return False
             oldest.refuse(statuses.REQUEST_TIMEOUT, "the body came too slowly while many others were being read")
         return True

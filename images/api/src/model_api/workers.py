@@ -1,0 +1,94 @@
+"""Several processes on one port, for pods with more than one processor: started, started again, stopped together."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from model_api.config import Config
+
+LOG = logging.getLogger(__name__)
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+WATCHED = STOP_SIGNALS | {signal.SIGCHLD}
+# A worker that fails sooner would fail again: the port is taken, or a file cannot be read.
+START_SECONDS = 5.0
+FAILED = 1
+
+
+def share_of(config: Config) -> Config:
+    """Return the configuration of one of the workers: together they take what the whole one says."""
+    count = config.workers
+    return dataclasses.replace(
+        config,
+        max_held_body_bytes=max(config.max_body_bytes, config.max_held_body_bytes // count),
+        max_connections=max(1, config.max_connections // count),
+        max_requests=max(1, config.max_requests // count),
+        queue_size=max(1, config.queue_size // count),
+        queue_bytes=max(1, config.queue_bytes // count),
+    )
+
+
+def run(count: int, work: Callable[[], int]) -> int:
+    """Run `work` in so many processes until a signal to stop; return 0, or the code of a worker that cannot start.
+
+    Call it before there are threads. A worker that dies later is replaced, and the others go on.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+    workers = {_forked(work): time.monotonic() for _ in range(count)}
+    code, is_stopping = 0, False
+    while workers:
+        got = signal.sigwait(WATCHED)
+        if got in STOP_SIGNALS:
+            is_stopping = True
+            _tell(workers, got)
+            continue
+        for pid, status in _ended(workers):
+            started = workers.pop(pid)
+            if is_stopping:
+                continue
+            LOG.error("worker %d ended with %d", pid, status)
+            # One that was killed, for its memory perhaps, is no sign that the next would fail.
+            if status >= 0 and time.monotonic() - started < START_SECONDS:
+                code, is_stopping = status or FAILED, True
+                _tell(workers, signal.SIGTERM)
+            else:
+                workers[_forked(work)] = time.monotonic()
+    return code
+
+
+def _forked(work: Callable[[], int]) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    code = FAILED
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
+        code = work()
+    except Exception:
+        LOG.exception("a worker failed")
+    finally:
+        logging.shutdown()
+        # Without what the parent has registered for its own end.
+        os._exit(code)
+
+
+def _tell(workers: dict[int, float], number: int) -> None:
+    for pid in workers:
+        os.kill(pid, number)
+
+
+def _ended(workers: dict[int, float]) -> list[tuple[int, int]]:
+    """Return the workers that have ended, and with what."""
+    found = []
+    for pid in list(workers):
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            found.append((pid, os.waitstatus_to_exitcode(status)))
+    return found

@@ -1,0 +1,130 @@
+"""Nothing that is sent over HTTP stops or bloats the api or the model server, or keeps others waiting."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ci.load_generator import Load, run
+from tests.contract import models
+from tests.contract.conftest import Server
+from tests.gateway import attacks
+from tests.gateway.attacks import MIB, Target, Watch, connections, memory_mib, sent, status_of
+from tests.gateway.processes import Api
+from tests.processes import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# The time limits are short, so that those who are slow are ended while the test looks on.
+SECONDS = 2
+OTHERS_SECONDS = 1.0
+# The api's limit is 512 MiB in the chart, and it starts with 60. The model server's is 2 GiB.
+GROWTH_MIB = {"api": 250, "server": 700}
+ROW = {"instances": [1.0, 2.0, 5.0]}
+PATH = "/v1/models/line:predict"
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Yield a model server with short limits."""
+    base_path = tmp_path_factory.mktemp("line")
+    models.line(base_path / "1", 0.5)
+    limits = (f"--rest_api_header_timeout_seconds={SECONDS}", f"--rest_api_body_timeout_seconds={SECONDS}")
+    with Server(f"{sys.executable} -m model_server", base_path, *limits) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def api(line: Server) -> Iterator[Api]:
+    """Yield a gateway with short limits."""
+    limits = (f"--header-timeout-seconds={SECONDS}", f"--body-timeout-seconds={SECONDS}")
+    with Api(line.grpc_port, "line", *limits) as api:
+        yield api
+
+
+@pytest.fixture(params=["api", "server"])
+def target(request: pytest.FixtureRequest, api: Api, line: Server) -> tuple[str, Target]:
+    """Return the process under attack and its name."""
+    name: str = request.param
+    port, process = (api.port, api.process) if name == "api" else (line.rest_port, line.process)
+    good = Target(port, process.pid, PATH, b"").post(json.dumps(ROW).encode())
+    return name, Target(port, process.pid, PATH, good)
+
+
+@pytest.mark.parametrize("attack", attacks.ATTACKS, ids=lambda attack: attack.__name__)
+def test_message_is_refused_at_little_cost(target: tuple[str, Target], attack: Callable[[Target], set[int]]) -> None:
+    name, process = target
+    start = time.monotonic()
+    with Watch(process) as watch:
+        statuses = attack(process)
+    # Lists of nothing are rows of no numbers, which this model answers.
+    assert statuses <= {0, 400, 404, 408, 413, 422, 431} | ({200} if attack is attacks.lists_of_nothing else set())
+    assert time.monotonic() - start < 15
+    assert not watch.failures
+    assert watch.slowest_seconds < OTHERS_SECONDS
+    assert watch.grown_mib < GROWTH_MIB[name]
+
+
+def test_bodies_one_byte_short_are_ended(target: tuple[str, Target]) -> None:
+    _, process = target
+    short = process.post(bytes(MIB), length=MIB + 1)
+    with Watch(process) as watch, connections(process, 150, short) as held:
+        assert {status_of(connection) for connection in held} <= {0, 408, 503}
+    assert not watch.failures
+    assert watch.slowest_seconds < OTHERS_SECONDS
+    assert watch.grown_mib < 400
+
+
+def test_silent_connections_are_closed(target: tuple[str, Target]) -> None:
+    _, process = target
+    before = memory_mib(process.pid)
+    with Watch(process) as watch, connections(process, 1000) as held:
+        assert {status_of(connection) for connection in held[::50]} == {0}
+    assert not watch.failures
+    assert watch.slowest_seconds < OTHERS_SECONDS
+    assert memory_mib(process.pid) < before * 1.1 + 20
+
+
+def test_byte_a_second_is_not_enough(target: tuple[str, Target]) -> None:
+    _, process = target
+    with Watch(process) as watch, process.connect() as connection:
+        started = time.monotonic()
+        connection.sendall(process.good[:-20])
+        for byte in process.good[-20:]:
+            if time.monotonic() - started > SECONDS + 2:
+                break
+            connection.sendall(bytes([byte]))
+            time.sleep(1)
+        assert status_of(connection) == 408
+    assert not watch.failures
+
+
+def test_slow_requests_keep_no_probe_waiting(target: tuple[str, Target]) -> None:
+    _, process = target
+    path = "/readyz" if "api" in target else "/v1/models/line/metadata"
+    slow = process.post(json.dumps({"instances": [1.0] * 400_000}).encode())
+    with connections(process, 16, slow):
+        for _ in range(20):
+            start = time.monotonic()
+            assert sent(process, f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()) == 200
+            assert time.monotonic() - start < OTHERS_SECONDS
+
+
+def test_twice_the_capacity_is_answered_or_refused(api: Api) -> None:
+    target = Target(api.port, api.process.pid, "/predict", b"")
+    request = target.post(b'{"input": 5}')
+    capacity = run(Load("127.0.0.1", api.port, request, connections=32, seconds=2)).rate
+    before = memory_mib(api.process.pid)
+    report = run(Load("127.0.0.1", api.port, request, connections=3000, seconds=5, rate=2 * capacity))
+    assert set(report.statuses) <= {200, 429, 503}, report.statuses
+    assert not report.errors
+    wait_for(lambda: sent(target, request) == 200, "it has recovered", 5)
+    start = time.monotonic()
+    assert sent(target, request) == 200
+    assert time.monotonic() - start < OTHERS_SECONDS
+    assert memory_mib(api.process.pid) < before * 1.1 + 60
