@@ -323,6 +323,7 @@ def test_server_serves_what_the_loader_hands_over(everything: Rendered) -> None:
     assert container["args"] == [
         "--port=8500",
         "--rest_api_port=8501",
+        "--reload_config_root=/models",
         "--model_name=clothes",
         "--model_base_path=/models/clothes",
         "--file_system_poll_wait_seconds=33",

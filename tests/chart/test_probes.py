@@ -19,7 +19,15 @@ def test_server_is_ready_only_with_a_loaded_model(rendered: Rendered) -> None:
     name = environment(rendered.container("server", "loader"))["MODEL_NAME"]
     for probe in ("startupProbe", "readinessProbe"):
         assert container[probe]["httpGet"] == {"path": f"/v1/models/{name}/metadata", "port": "rest"}
-    assert container["livenessProbe"]["tcpSocket"] == {"port": "grpc"}
+
+
+def test_server_is_alive_while_grpc_answers(rendered: Rendered) -> None:
+    container = rendered.container("server")
+    # Probes speak no TLS: there the port must do.
+    has_tls = any(argument.startswith("--ssl_config_file=") for argument in container["args"])
+    action = {"tcpSocket": {"port": "grpc"}} if has_tls else {"grpc": {"port": 8500}}
+    assert container["livenessProbe"].items() >= action.items()
+    assert ("--enable_grpc_healthcheck_service=true" in container["args"]) is not has_tls
 
 
 def test_api_is_ready_only_while_a_server_serves(rendered: Rendered) -> None:
@@ -32,9 +40,11 @@ def test_api_is_ready_only_while_a_server_serves(rendered: Rendered) -> None:
 def test_probed_ports_are_ports_of_the_container(rendered: Rendered) -> None:
     for component in SERVING:
         container = rendered.container(component)
-        ports = {port["name"] for port in container["ports"]}
+        ports = {port[key] for port in container["ports"] for key in ("name", "containerPort")}
         for probe in PROBES:
-            action = container[probe].get("httpGet") or container[probe]["tcpSocket"]
+            action = next(
+                container[probe][kind] for kind in ("httpGet", "tcpSocket", "grpc") if kind in container[probe]
+            )
             assert action["port"] in ports, f"{component}.{probe}"
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,13 @@ def test_page_tells_what_is_answered(api_of: Callable[..., Api], request: pytest
     page = HEAD + "\n".join(_lines(api_of)) + "\n"
     if request.config.getoption("--write-models"):
         DOCUMENT.write_text(page, encoding="utf-8")
-    assert DOCUMENT.read_text(encoding="utf-8") == page
+    # The last digits are the processor's.
+    assert rounded(DOCUMENT.read_text(encoding="utf-8")) == rounded(page)
+
+
+def rounded(text: str) -> str:
+    """Return a text with 5 digits of each number that has more."""
+    return re.sub(r"\d\.\d{5,}(e-\d+)?", lambda number: f"{float(number[0]):.5g}", text)
 
 
 def _lines(api_of: Callable[..., Api]) -> list[str]:
