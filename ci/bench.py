@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Without a name all of these are run.
+# Without a name all of these are run; the others have no goal that a change could miss.
 ALL = ("training", "server", "versions", "predict")
-NAMES = (*ALL, "load")
+NAMES = (*ALL, "http", "timeline", "load")
 
 
 def commands_of(arguments: Sequence[str]) -> list[list[str]]:

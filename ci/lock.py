@@ -106,7 +106,7 @@ LOCK_FILES = (
         Lock(LOCKS / f"peers-{name}.txt", sources=(TENSORFLOW.with_suffix(".in"),), group=f"peers-{name}")
         for name in ("flask", "litserve", "mlserver")
     ),
-    Lock(LOCKS / "peers-floors.txt", group="peers-floors", constraints=(API_LOCK,)),
+    *(Lock(LOCKS / f"peers-{name}.txt", group=f"peers-{name}", constraints=(API_LOCK,)) for name in ("floors", "http")),
 )
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCKS = paths.ROOT / "ci" / "locks"
-NAMES = ("flask", "floors", "litserve", "mlserver")
+NAMES = ("flask", "floors", "http", "litserve", "mlserver")
 
 
 def python(name: str) -> str:
