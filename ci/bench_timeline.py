@@ -46,7 +46,7 @@ STEPS: tuple[tuple[str, Any, str, bool], ...] = (
     ("waiting for the answer of the batch", batcher.Batcher, "submit", True),
     ("answers of a batch", answers, "answers", False),
     ("HTTP: reply to bytes, and the send", connection.Connection, "_write", False),
-    ("everything of a request", app.App, "answer", True),
+    ("everything of a request", app.App, "_answered", True),
     ("a batch: joined, asked, told", batcher.Batcher, "_run", True),
     ("a batch: message to bytes, the call, bytes to arrays", gateway.Gateway, "_ask", True),
     ("a batch: the call by HTTP/2", channel.Channel, "call", True),

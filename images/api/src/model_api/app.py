@@ -6,7 +6,7 @@ import logging
 import random
 import re
 import urllib.parse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -20,7 +20,7 @@ from serving_http import messages as http
 from serving_http.content import ContentError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from model_api.gateway import Gateway
     from model_api.knowledge import Known
@@ -31,6 +31,17 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 INTERNAL_ERROR = 500
+READING = frozenset({"GET", "HEAD"})
+
+
+class Probe(NamedTuple):
+    """What a probe is told, and whether it asks for more than a process that is there."""
+
+    words: bytes
+    asks_readiness: bool
+
+
+PROBES = {"/livez": Probe(b'{"status":"alive"}', False), "/readyz": Probe(b'{"status":"ready"}', True)}  # noqa: FBT003
 
 
 class App:
@@ -43,8 +54,9 @@ class App:
             "/": ("GET", self._page),
             "/docs": ("GET", self._docs),
             "/predict": ("POST", self._predict),
-            "/livez": ("GET", self._livez),
-            "/readyz": ("GET", self._readyz),
+            # Other methods than those of PROBES end here, and are refused.
+            "/livez": ("GET", self._docs),
+            "/readyz": ("GET", self._docs),
             "/v1/model": ("GET", self._model),
             "/openapi.json": ("GET", self._openapi),
         }
@@ -56,11 +68,22 @@ class App:
         # Of the current version.
         self._document: tuple[Known, bytes] | None = None
 
-    async def answer(self, request: Request) -> http.Reply:
-        """Answer one request; no traceback leaves."""
+    def answer(self, request: Request) -> http.Reply | Coroutine[Any, Any, http.Reply]:
+        """Answer one request, a probe at once; no traceback leaves."""
         request_id = request.headers.get(b"x-request-id", b"")
         if not REQUEST_ID.fullmatch(request_id):
             request_id = _new_id()
+        probe = PROBES.get(request.path)
+        if probe is None or request.method not in READING:
+            return self._answered(request, request_id)
+        try:
+            if probe.asks_readiness:
+                self._gateway.check_ready()
+        except ApiError as error:
+            return self._finished(_refused(error.status, str(error)), request_id)
+        return self._finished(Reply(200, probe.words), request_id)
+
+    async def _answered(self, request: Request, request_id: bytes) -> http.Reply:
         try:
             reply = await self._reply(request)
         except ApiError as error:
@@ -128,13 +151,6 @@ class App:
         else:
             answer, version = await self._gateway.predict(request.body, top)
         return Reply(200, orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), version=version)
-
-    async def _livez(self, _request: Request) -> Reply:
-        return Reply(200, b'{"status":"alive"}')
-
-    async def _readyz(self, _request: Request) -> Reply:
-        self._gateway.check_ready()
-        return Reply(200, b'{"status":"ready"}')
 
     async def _model(self, _request: Request) -> Reply:
         facts, version = await self._gateway.model()

@@ -18,7 +18,7 @@ ACTING: dict[str, tuple[Any, str]] = {
     "rest_api_max_headers": (100, "most headers of a request"),
     "rest_api_max_body_bytes": (64 << 20, "largest request body, compressed or not"),
     "rest_api_max_held_body_bytes": (256 << 20, "most bytes of bodies in memory, of all requests"),
-    "rest_api_max_connections": (8192, "most connections"),
+    "rest_api_max_connections": (16_384, "most connections"),
     "rest_api_max_requests": (1024, "most requests under way; more are answered 503"),
     "rest_api_header_timeout_seconds": (15, "time for a request's headers to come"),
     "rest_api_body_timeout_seconds": (60, "time for a request's body to come"),

@@ -161,17 +161,18 @@ class Connection(asyncio.Protocol):
         self._request, self._is_last = request, is_last
         is_full = self._front.requests >= self._front.limits.max_requests
         self._front.enter(self, Phase.BUSY)
-        if is_full:
-            refusal = self._front.application.refusal(statuses.UNAVAILABLE, "too many requests are under way")
-            self._finish(refusal, RETRY)
-            return
         try:
             answer = self._front.application.answer(request)
         except Exception:
             LOG.exception("%s failed", request.method)
             answer = self._failed()
         if isinstance(answer, Reply):
+            # Nothing that has to be waited for is never too much: probes are answered whatever else is under way.
             self._finish(answer)
+        elif is_full:
+            answer.close()
+            refusal = self._front.application.refusal(statuses.UNAVAILABLE, "too many requests are under way")
+            self._finish(refusal, RETRY)
         else:
             self._task = self._front.loop.create_task(answer)
             self._task.add_done_callback(self._answered)

@@ -19,6 +19,6 @@ class Limits:
     idle_timeout_seconds: float = 75.0
     write_timeout_seconds: float = 60.0
     # Of all.
-    max_connections: int = 8192
+    max_connections: int = 16_384
     max_requests: int = 1024
     max_held_bytes: int = 64 << 20
