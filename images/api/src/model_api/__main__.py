@@ -14,7 +14,7 @@ from model_api import tls, workers
 from model_api.app import App
 from model_api.gateway import Gateway
 from model_api.servers import Servers, followed
-from serving_http import listener
+from serving_http import listener, memory
 from serving_http.front import Front
 from serving_http.limits import Limits
 
@@ -100,6 +100,7 @@ def main(arguments: Sequence[str]) -> int:
 def _work(config: Config) -> int:
     # How long the event loop waits for a thread that computes in Python: a fifth of what is usual.
     sys.setswitchinterval(SWITCH_SECONDS)
+    memory.keep_what_is_imported()
     with listener.bind(config.host, config.port, is_shared=config.workers > 1) as listening:
         if sys.platform == "win32":
             asyncio.run(serve(config, listening))

@@ -16,9 +16,10 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_server import memory, metrics, versions
+from model_server import metrics, versions
 from model_server.outcomes import Outcomes
 from serving_codec.status import Code, ServingError, invalid_argument
+from serving_http import memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

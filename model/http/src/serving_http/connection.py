@@ -76,6 +76,8 @@ class Connection(asyncio.Protocol):
         del error
         if self._task is not None:
             self._task.cancel()
+        self._parser.forget()
+        self._queue.clear()
         self._release(self.held_bytes)
         self._front.leave(self)
 
@@ -235,6 +237,7 @@ class Connection(asyncio.Protocol):
         more = RETRY if error.status == statuses.UNAVAILABLE else ()
         self._write(self._front.application.refusal(error.status, str(error)), "GET", more)
         self._release(self.held_bytes)
+        self._parser.forget()
         self._queue.clear()
         self._backlog.clear()
         if self._transport.can_write_eof():

@@ -8,7 +8,7 @@ import email.utils
 import time
 from typing import TYPE_CHECKING
 
-from serving_http import statuses
+from serving_http import memory, statuses
 from serving_http.connection import Connection, Phase
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ TICK_SECONDS = 0.5
 LINGER_SECONDS = 2.0
 # Bodies that began at least so long ago make room for others when there are too many bytes of them.
 YIELD_SECONDS = 1.0
+# By how much a process may grow before free memory is given back, and how often that is looked at: between requests,
+# and where there is always one.
+GROWTH, GIVE_BACK_SECONDS, GIVE_BACK_BUSY_SECONDS = 1.1, 2.0, 30.0
 # Whom a newcomer takes the place of: who has sent nothing, too little, or nothing more, the longest first.
 YIELDING = (Phase.NEW, Phase.HEAD, Phase.IDLE)
 UNDER_WAY = (Phase.HEAD, Phase.BODY, Phase.BUSY, Phase.WRITING)
@@ -52,6 +55,10 @@ class Front:
         self._is_changed = asyncio.Event()
         self._ticking: asyncio.TimerHandle | None = None
         self.held_bytes = 0
+        # When memory was last given back, and how much was left.
+        self._given_back = 0.0
+        self._is_again = False
+        self._resident_bytes = memory.resident_bytes()
         self.is_draining = False
         self.date_keep = self.date_close = b""
         self._tick()
@@ -121,7 +128,23 @@ class Front:
         for phase, seconds in self._seconds.items():
             for connection in list(self._late(phase, seconds)):
                 self._end(connection)
+        self._give_back()
         self._ticking = self.loop.call_later(TICK_SECONDS, self._tick)
+
+    def _give_back(self) -> None:
+        """Give memory back after a rush: what took it may have been connections, bodies, or what was made of them."""
+        elapsed = self.loop.time() - self._given_back
+        if elapsed < GIVE_BACK_SECONDS or (self.requests and elapsed < GIVE_BACK_BUSY_SECONDS):
+            return
+        if memory.resident_bytes() > GROWTH * self._resident_bytes:
+            self._given_back = self.loop.time()
+            self.loop.run_in_executor(None, memory.give_back).add_done_callback(self._note_resident)
+
+    def _note_resident(self, _done: asyncio.Future[None]) -> None:
+        # Twice: what was still held the first time may be free by then.
+        self._is_again = not self._is_again
+        if not self._is_again:
+            self._resident_bytes = memory.resident_bytes()
 
     def _late(self, phase: Phase, seconds: float) -> Iterator[Connection]:
         latest = self.loop.time() - seconds

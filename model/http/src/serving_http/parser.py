@@ -212,6 +212,11 @@ class Parser:
             body, self._body = bytes(self._body), b""
             self._complete(self._request(body), not self._parser.should_keep_alive())
 
+    def forget(self) -> None:
+        """Let go of what has come of a request that will not be whole."""
+        self._body = b""
+        self._fields = {}
+
     @property
     def is_wasteful(self) -> bool:
         """Tell whether what a body has taken on the wire is far more than the body."""
