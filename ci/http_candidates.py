@@ -85,8 +85,9 @@ def serve_granian(port: int, interface: str) -> None:
     """Serve by granian, with either of its interfaces."""
     from granian import Granian  # noqa: PLC0415
 
+    target = f"ci.http_candidates:{interface}"
     Granian(
-        f"ci.http_candidates:{interface}", "127.0.0.1", port, interface, workers=1, loop="uvloop", log_enabled=False
+        target, address="127.0.0.1", port=port, interface=interface, workers=1, loop="uvloop", log_enabled=False
     ).serve()
 
 
