@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ci import process_times
+from ci import bench_models, process_times
 from ci.load_generator import Load, run
 from ci.predict_servers import ALONE, FLOOR, MLSERVER, OURS, PIXELS, start_ours, start_peers
 
@@ -95,7 +94,7 @@ def main(*, rounds: int, seconds: float, peers: bool, quick: bool) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        subprocess.run([sys.executable, "-m", "ci.bench_predict_model", name], check=True, capture_output=True)
+        bench_models.write(Path(name), bench_models.KERAS)
         servers = start_ours(folder, stack)
         if peers:
             servers |= start_peers(folder, stack)

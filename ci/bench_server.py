@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import requests
 
+from ci import bench_models
 from ci.bench_floors import BATCH, EMPTY_METHOD
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ ROUND_SECONDS = 2.0
 CLIENTS = (1, 4, 8)
 RELOADS = 100
 MAXIMUM_GROWTH = 1.05
-RELOADED_FLOATS = 2_500_000
 READY_TIMEOUT_SECONDS = 60.0
 PREDICT_METHOD = "/tensorflow.serving.PredictionService/Predict"
 PREDICT_PATH = "/v1/models/mnist:predict"
@@ -60,37 +60,13 @@ def main() -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run_here(write_models, folder)
+        bench_models.write(folder, bench_models.RELOADED)
         with contextlib.ExitStack() as stack:
             missed = [miss for pair in pairs(folder, stack) for miss in compare(pair)]
         missed += print_reload_memory(folder)
     for miss in missed:
         print(f"missed: {miss}")
     return 1 if missed else 0
-
-
-def write_models(folder: Path) -> None:
-    """Write the default network, with its warm-up records, and a model of 10 MB."""
-    import numpy as np  # noqa: PLC0415 - TensorFlow's threads stay out of the process that calls
-    import tensorflow as tf  # noqa: PLC0415
-
-    from trainer import Data, export  # noqa: PLC0415
-    from trainer.recipes.mnist import Mnist  # noqa: PLC0415
-
-    images, labels = np.zeros((1, 28, 28), np.uint8), np.zeros((1,), np.uint8)
-    model = Mnist().model(Data(train=(images, labels), test=(images, labels)))
-    first = folder / "mnist" / "1"
-    first.parent.mkdir()
-    export.write(model, first)
-    export.write_warmup({"pixels": images.astype(np.float32)}, first)
-
-    large = tf.Module()
-    large.values = tf.Variable(tf.random.normal((RELOADED_FLOATS,), seed=1))
-    large.total = tf.function(
-        lambda x: {"y": x + tf.reduce_sum(large.values)}, input_signature=[tf.TensorSpec([None], name="x")]
-    )
-    for version in (1, 2):
-        tf.saved_model.save(large, str(folder / "large" / str(version)), {"serving_default": large.total})
 
 
 def pairs(folder: Path, stack: contextlib.ExitStack) -> Iterator[Pair]:
@@ -301,12 +277,6 @@ def resident_mib(pid: int) -> float:
 # ---- processes
 
 
-def run_here(work: Callable[[Path], None], folder: Path) -> None:
-    """Do something in a process of its own, so that this one stays as it is."""
-    command = [sys.executable, "-m", "ci.bench_server", work.__name__, str(folder)]
-    subprocess.run(command, check=True, capture_output=True)
-
-
 @contextlib.contextmanager
 def started(*command: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a Python module while the block runs."""
@@ -379,7 +349,4 @@ def _wait(condition: Callable[[], bool], what: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        write_models(Path(sys.argv[2]))
-        raise SystemExit(0)
     raise SystemExit(main())

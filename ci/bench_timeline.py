@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ci.bench_server import free_port, model_flags, run_here, started, wait_for_rest, write_models
+from ci import bench_models
+from ci.bench_server import free_port, model_flags, started, wait_for_rest
 from ci.load_generator import post
 from model_api import answers, app, batcher, channel, config, gateway, inputs
 from model_api.gateway import Gateway
@@ -115,7 +116,7 @@ def main(clients: int, seconds: float) -> None:
 
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder, grpc_port, rest_port = Path(name), free_port(), free_port()
-        run_here(write_models, folder)
+        bench_models.write(folder)
         stack.enter_context(started("model_server", *model_flags(grpc_port, rest_port, folder)))
         wait_for_rest(rest_port)
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", grpc_port), timeout=5):

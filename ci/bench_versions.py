@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci.bench_server import IMAGE, free_port, model_flags, run_here, started, wait_for_rest, write_models
+from ci import bench_models
+from ci.bench_server import IMAGE, free_port, model_flags, started, wait_for_rest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,7 @@ def main() -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        run_here(write_models, folder)
+        bench_models.write(folder)
         one, two = stack.enter_context(_api(folder, (1, 1))), stack.enter_context(_api(folder, (1, 2)))
         rates: dict[int, list[float]] = {one: [], two: []}
         for _ in range(ROUNDS):

@@ -29,7 +29,11 @@ def test_arguments_belong_to_the_benchmark_before_them(arguments: list[str], com
 
 def test_an_unknown_name_is_told_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.main(["latency"]) == 2
-    assert capsys.readouterr().err.strip().startswith("expected one of training, server, versions, predict, http, timeline, load")
+    assert (
+        capsys.readouterr()
+        .err.strip()
+        .startswith("expected one of training, server, versions, predict, http, timeline, load")
+    )
 
 
 def test_every_benchmark_runs_and_one_below_its_goal_fails_all(

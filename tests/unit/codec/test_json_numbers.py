@@ -54,9 +54,20 @@ def test_even_lists_are_taken(sizes: list[int], has_points: bool, indent: int | 
         assert (found.values.tolist(), found.signature_name) == (values.tolist(), name)
 
 
+@pytest.mark.parametrize("lists", [[[]], [[], []], [[[], []], [[], []]]])
+def test_lists_of_nothing_are_what_numpy_has(lists: list[Any]) -> None:
+    found = json_numbers.read(json.dumps({"inputs": lists}).encode(), KEYS)
+    expected = np.array(lists)
+    assert found is not None
+    assert (found.values.shape, found.values.dtype) == (expected.shape, expected.dtype)
+
+
 @pytest.mark.parametrize(
     "body",
     [
+        b'{"input":[]}',
+        b'{"input":[[],[1]]}',
+        b'{"input":[[],[[]]]}',
         b'{"input":[1,[],[2,3]]}',
         b'{"input":[[1,2],[3],[4]]}',
         b'{"input":[[1,2],[3,[4]]]}',

@@ -317,7 +317,7 @@ def test_slow_bodies_make_room_for_others() -> None:
         assert (await slow[0].reply())[0] == 408
         assert (await slow[-1].ask(b"\0"))[0] == 200
 
-    on_front(test, max_held_bytes=10_000)
+    on_front(test, max_held_body_bytes=10_000)
 
 
 # ---- leaving and ending

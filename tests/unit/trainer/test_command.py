@@ -136,6 +136,17 @@ def test_what_is_wrong_is_named_and_ends_with_2(
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("step", ["data", "model"])
+def test_recipe_that_lacks_a_step_ends_with_2(code: Path, tmp_path: Path, step: str) -> None:
+    given = "" if step == "data" else "    def data(self, folder):\n        return None\n"
+    (code / f"lacks_{step}.py").write_text(
+        f"from trainer import Recipe\nclass Lacks(Recipe):\n    x = 1\n{given}", encoding="utf-8"
+    )
+    recipe = config.parse([f"--code-dir={code}", f"--module=lacks_{step}"]).recipe
+    with pytest.raises(InputError, match=rf"Lacks has no {step}\(\): expected one that returns"):
+        recipe.data(tmp_path) if step == "data" else recipe.model(recipe.data(None))
+
+
 def test_unknown_key_of_the_file_is_named(code: Path, tmp_path: Path) -> None:
     told = tmp_path / "training.json"
     told.write_text(json.dumps({"parameters": {"hiddenUnits": 3}}), encoding="utf-8")

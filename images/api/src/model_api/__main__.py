@@ -28,14 +28,13 @@ LOG = logging.getLogger(__name__)
 # Longer than any request may take.
 SHUTDOWN_MARGIN_SECONDS = 2
 SWITCH_SECONDS = 0.001
-STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 async def serve(config: Config, listening: socket.socket) -> None:
     """Serve until told to stop; requests under way are finished. Raise OSError when a certificate cannot be read."""
     async with followed(Servers(config.server, tls.of(config)), config.resolve_seconds) as servers:
         gateway = Gateway(config, servers)
-        front = Front(App(gateway), _limits(config))
+        front = Front(App(gateway), Limits.of(config))
         learning = asyncio.create_task(gateway.knowledge.follow())
         try:
             stops = _stops()
@@ -44,7 +43,7 @@ async def serve(config: Config, listening: socket.socket) -> None:
             await _drained(await stops.get(), stops, gateway, front, config.drain_seconds)
             await front.stop(config.request_timeout_seconds + SHUTDOWN_MARGIN_SECONDS)
             # The handlers go with the loop: one more signal would end the process with another code than 0.
-            for number in STOP_SIGNALS:
+            for number in workers.STOP_SIGNALS:
                 asyncio.get_running_loop().remove_signal_handler(number)
                 signal.signal(number, signal.SIG_IGN)
         finally:
@@ -56,7 +55,7 @@ async def serve(config: Config, listening: socket.socket) -> None:
 def _stops() -> asyncio.Queue[signal.Signals]:
     """Return the signals to stop as they come."""
     queue: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    for number in STOP_SIGNALS:
+    for number in workers.STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, queue.put_nowait, number)
     return queue
 
@@ -71,21 +70,6 @@ async def _drained(
     if first is not signal.SIGINT:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stops.get(), seconds)
-
-
-def _limits(config: Config) -> Limits:
-    return Limits(
-        max_header_bytes=config.max_header_bytes,
-        max_headers=config.max_headers,
-        max_body_bytes=config.max_body_bytes,
-        header_timeout_seconds=config.header_timeout_seconds,
-        body_timeout_seconds=config.body_timeout_seconds,
-        idle_timeout_seconds=config.idle_timeout_seconds,
-        write_timeout_seconds=config.write_timeout_seconds,
-        max_connections=listener.allow_connections(config.max_connections),
-        max_requests=config.max_requests,
-        max_held_bytes=config.max_held_body_bytes,
-    )
 
 
 def main(arguments: Sequence[str]) -> int:

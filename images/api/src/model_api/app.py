@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from model_api import inputs, openapi, page, pictures
-from model_api.errors import ApiError, InputError, MethodError, NotFoundError, TooLargeError
+from model_api.errors import ApiError, InputError, MethodError, NotFoundError
 from model_api.reply import Reply
 from model_api.serving_rest import ServingRest
 from model_api.v2 import V2
@@ -54,9 +54,6 @@ class App:
             "/": ("GET", self._page),
             "/docs": ("GET", self._docs),
             "/predict": ("POST", self._predict),
-            # Other methods than those of PROBES end here, and are refused.
-            "/livez": ("GET", self._docs),
-            "/readyz": ("GET", self._docs),
             "/v1/model": ("GET", self._model),
             "/openapi.json": ("GET", self._openapi),
         }
@@ -106,8 +103,6 @@ class App:
         handler = self._handler(request.method, request.path)
         if b"content-encoding" in request.headers:
             request = await self._decoded(request)
-        elif len(request.body) > self._gateway.config.max_body_bytes:
-            raise TooLargeError(f"expected a body of at most {self._gateway.config.max_body_bytes} bytes")
         return await handler(request)
 
     async def _decoded(self, request: Request) -> Request:
@@ -116,6 +111,8 @@ class App:
         return http.Request(request.method, request.path, request.raw_path, request.query, headers, body)
 
     def _handler(self, method: str, path: str) -> Handler:
+        if path in PROBES:
+            raise MethodError(f"{path} takes GET, got {method}", "GET, HEAD")
         route = self._routes.get(path)
         if route is None:
             return self._protocol(path)
@@ -128,7 +125,7 @@ class App:
         for prefix, protocol in self._protocols.items():
             if path == prefix or path.startswith(f"{prefix}/"):
                 return protocol
-        known = ", ".join(sorted([*self._routes, *(f"{prefix}/..." for prefix in self._protocols)]))
+        known = ", ".join(sorted([*self._routes, *PROBES, *(f"{prefix}/..." for prefix in self._protocols)]))
         raise NotFoundError(f"there is no {path[:100]}; there are {known}")
 
     def _finished(self, reply: Reply, request_id: bytes) -> http.Reply:

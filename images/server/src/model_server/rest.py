@@ -82,7 +82,7 @@ class App:
         self._options = options
         self._cors = CORS_HEADERS if settings.cors else ()
         self._executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="rest")
-        self._aside = Aside(INFLATING_THREADS, settings.limits.max_held_bytes, "rest-aside")
+        self._aside = Aside(INFLATING_THREADS, settings.limits.max_held_body_bytes, "rest-aside")
         # Python runs one thread at a time: more of them would only keep the event loop waiting for its turn.
         self._turn = threading.Lock()
         # As versions come and go.

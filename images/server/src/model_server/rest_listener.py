@@ -32,7 +32,7 @@ class RestListener:
     def __init__(self, flags: Flags, manager: Manager, options: Options, metrics_path: str | None) -> None:
         """Listen; raise OSError where the port is taken."""
         self._listening = listener.bind("", flags.rest_api_port)
-        self._limits = _limits(flags)
+        self._limits = Limits.of(flags, "rest_api_")
         self._settings = Settings(
             startup.rest_timeout_ms(flags),
             flags.rest_api_enable_cors_support,
@@ -74,18 +74,3 @@ def metrics_path(path: str) -> str | None:
     if not message.prometheus_config.enable:
         return None
     return message.prometheus_config.path or METRICS_PATH
-
-
-def _limits(flags: Flags) -> Limits:
-    return Limits(
-        max_header_bytes=flags.rest_api_max_header_bytes,
-        max_headers=flags.rest_api_max_headers,
-        max_body_bytes=flags.rest_api_max_body_bytes,
-        header_timeout_seconds=flags.rest_api_header_timeout_seconds,
-        body_timeout_seconds=flags.rest_api_body_timeout_seconds,
-        idle_timeout_seconds=flags.rest_api_idle_timeout_seconds,
-        write_timeout_seconds=flags.rest_api_write_timeout_seconds,
-        max_connections=listener.allow_connections(flags.rest_api_max_connections),
-        max_requests=flags.rest_api_max_requests,
-        max_held_bytes=flags.rest_api_max_held_body_bytes,
-    )

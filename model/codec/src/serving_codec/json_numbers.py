@@ -44,8 +44,9 @@ class Numbers:
 def read(body: bytes, keys: AbstractSet[str]) -> Numbers | None:
     """Return the numbers of a body that is one object with one of `keys`, and perhaps a `signature_name`.
 
-    None for all that needs a closer look: other members, other values, lists that are uneven or empty, one number
-    alone, and what is no JSON.
+    None for all that needs a closer look: other members, other values, lists that are uneven, an empty one, one number
+    alone, and what is no JSON. Lists of nothing, which are float64 as numpy has it, are taken: a million of them would
+    hold the interpreter for a second otherwise.
     """
     try:
         return _read(_parsed(body), body, keys)
@@ -80,7 +81,7 @@ def _read(document: Any, body: bytes, keys: AbstractSet[str]) -> Numbers | None:
         return None
     shape = _shape(value)
     flat = _flat(value, has_points=b"." in body)
-    if flat.size == 0 or flat.size != math.prod(shape) or not _has_shape(body, names, key, signature_name, shape):
+    if not shape[0] or flat.size != math.prod(shape) or not _has_shape(body, names, key, signature_name, shape):
         return None
     return Numbers(key, flat.reshape(shape), signature_name)
 
@@ -97,7 +98,8 @@ def _shape(value: Any) -> tuple[int, ...]:
 def _flat(value: Any, *, has_points: bool) -> NDArray[Any]:
     if not has_points:
         try:
-            return np.frombuffer(value.as_buffer(of_type="i"), np.int64)
+            whole = np.frombuffer(value.as_buffer(of_type="i"), np.int64)
+            return whole if whole.size else whole.astype(np.float64)
         except (TypeError, ValueError):
             # An exponent, or more than 63 bits.
             pass

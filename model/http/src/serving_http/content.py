@@ -17,7 +17,6 @@ IDENTITY = frozenset({b"", b"identity"})
 UNSUPPORTED_MEDIA_TYPE = 415
 # What inflates within a millisecond stays on the event loop.
 QUICK_BYTES = 128 << 10
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class ContentError(Exception):

@@ -8,7 +8,7 @@ import email.utils
 import time
 from typing import TYPE_CHECKING
 
-from serving_http import memory, statuses
+from serving_http import listener, memory, statuses
 from serving_http.connection import Connection, Phase
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Front:
         # For the life of the process.
         self.application = application
         self.limits = limits
+        self._most_connections = listener.allow_connections(limits.max_connections)
         self.loop = asyncio.get_running_loop()
         self._seconds = {
             Phase.NEW: limits.header_timeout_seconds,
@@ -57,7 +58,6 @@ class Front:
         self.held_bytes = 0
         # When memory was last given back, and how much was left.
         self._given_back = 0.0
-        self._is_again = False
         self._resident_bytes = memory.resident_bytes()
         self.is_draining = False
         self.date_keep = self.date_close = b""
@@ -81,7 +81,7 @@ class Front:
 
     def admit(self) -> bool:
         """Tell whether there is room for one more connection; one that has long been doing nothing makes room."""
-        if self.connections < self.limits.max_connections:
+        if self.connections < self._most_connections:
             return True
         for phase in YIELDING:
             for connection in self._phases[phase]:
@@ -109,12 +109,12 @@ class Front:
         """
         self.held_bytes += size
         sending = self._phases[Phase.BODY]
-        while self.held_bytes > self.limits.max_held_bytes:
+        while self.held_bytes > self.limits.max_held_body_bytes:
             oldest = next((other for other in sending if other is not holder), None)
             if oldest is None:
                 return False
             is_young = self.loop.time() - oldest.since < YIELD_SECONDS
-            if is_young and holder.held_bytes > self.limits.max_held_bytes // (len(sending) + 1):
+            if is_young and holder.held_bytes > self.limits.max_held_body_bytes // (len(sending) + 1):
                 return False
             oldest.refuse(statuses.REQUEST_TIMEOUT, "the body came too slowly while many others were being read")
         return True
@@ -136,14 +136,15 @@ class Front:
         elapsed = self.loop.time() - self._given_back
         if elapsed < GIVE_BACK_SECONDS or (self.requests and elapsed < GIVE_BACK_BUSY_SECONDS):
             return
-        if memory.resident_bytes() > GROWTH * self._resident_bytes:
+        before = memory.resident_bytes()
+        if before > GROWTH * self._resident_bytes:
             self._given_back = self.loop.time()
-            self.loop.run_in_executor(None, memory.give_back).add_done_callback(self._note_resident)
+            giving = self.loop.run_in_executor(None, memory.give_back)
+            giving.add_done_callback(lambda _: self._note_resident(before))
 
-    def _note_resident(self, _done: asyncio.Future[None]) -> None:
-        # Twice: what was still held the first time may be free by then.
-        self._is_again = not self._is_again
-        if not self._is_again:
+    def _note_resident(self, before: int) -> None:
+        """Take what is left for what is needed, once giving back has not helped; else it is tried again."""
+        if memory.resident_bytes() * GROWTH > before:
             self._resident_bytes = memory.resident_bytes()
 
     def _late(self, phase: Phase, seconds: float) -> Iterator[Connection]:

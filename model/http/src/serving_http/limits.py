@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True)
@@ -21,4 +21,9 @@ class Limits:
     # Of all.
     max_connections: int = 16_384
     max_requests: int = 1024
-    max_held_bytes: int = 64 << 20
+    max_held_body_bytes: int = 64 << 20
+
+    @classmethod
+    def of(cls, settings: object, prefix: str = "") -> Limits:
+        """Return the limits that a program's settings have under the same names, with a prefix perhaps."""
+        return cls(**{field.name: getattr(settings, prefix + field.name) for field in fields(cls)})

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HTTP2_PREFACE = b"PRI * HTTP/2"
 # Chunks of one byte take six on the wire: what takes more, or has trailers without end, is no honest body.
 WIRE_OVERHEAD = 7
-# Requests that cannot be told apart from others (RFC 9112, 6.1) come with one of these.
+# Has no Transfer-Encoding: what it says of a body's end cannot be relied on (RFC 9112, 6.1).
 OLD_VERSION = "1.0"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from trainer.errors import InputError
 from trainer.parameters import declared, parameter
 
 if TYPE_CHECKING:
@@ -50,11 +51,13 @@ class Recipe:
 
     def data(self, folder: Path | None) -> Data:
         """Return what is learned from; `folder` is where training.data is, None where none is given."""
-        raise NotImplementedError(f"{type(self).__name__} has no data(): it returns a trainer.Data")
+        del folder
+        raise InputError(f"{type(self).__name__} has no data(): expected one that returns a trainer.Data")
 
     def model(self, data: Data) -> keras.Model:
         """Return a compiled model. What turns raw values into numbers are layers of it: clients send raw values."""
-        raise NotImplementedError(f"{type(self).__name__} has no model(): it returns a compiled keras.Model")
+        del data
+        raise InputError(f"{type(self).__name__} has no model(): expected one that returns a compiled keras.Model")
 
     def callbacks(self, data: Data) -> Sequence[keras.callbacks.Callback]:
         """Return further Keras callbacks of the fitting."""
