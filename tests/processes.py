@@ -1,14 +1,16 @@
-"""What suites that start processes share: a free port, and waiting for a condition."""
+"""What suites that start processes share: a free port, waiting for a condition, and a process's memory."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 def free_port() -> int:
@@ -27,3 +29,27 @@ def wait_for(
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         assert process is None or process.poll() is None, f"the process ended: {what}"
         time.sleep(0.05)
+
+
+RESIDENT, PEAK = "VmRSS", "VmHWM"
+
+
+def memory_mib(pid: int, name: str = RESIDENT) -> float:
+    """Return a process's resident memory, or its PEAK, in MiB (proc(5), status)."""
+    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(text.partition(f"{name}:")[2].split()[0]) / 1024
+
+
+def forget_peak(pid: int) -> None:
+    """Let the next peak be one of what comes from now on (proc(5), clear_refs)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
+
+
+@contextlib.contextmanager
+def grows_less_than(pid: int, mib: float) -> Iterator[None]:
+    """Fail when a process's memory has been larger by so much while the block ran."""
+    forget_peak(pid)
+    before = memory_mib(pid, PEAK)
+    yield
+    grown = memory_mib(pid, PEAK) - before
+    assert grown < mib, f"grew by {grown:.0f} MiB"

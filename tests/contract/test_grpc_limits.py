@@ -25,7 +25,7 @@ from tests.contract.conftest import FUZZ_COUNTS, Server
 from tests.contract.test_models import config, listed, reload
 from tests.contract.test_monitoring import PAGE
 from tests.contract.test_predict import request
-from tests.processes import wait_for
+from tests.processes import PEAK, forget_peak, grows_less_than, memory_mib, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,17 +54,6 @@ def server(command: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     )
     with Server(command, folder / "line", *flags) as server:
         yield server
-
-
-def peak_mib(server: Server) -> float:
-    """Return the most memory a server has had resident, in MiB (proc(5), VmHWM)."""
-    lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) / 1024
-
-
-def forget_peak(server: Server) -> None:
-    """Let the next peak be one of what comes from now on (proc(5), clear_refs)."""
-    Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")
 
 
 def threads(server: Server) -> int:
@@ -121,8 +110,8 @@ class HalfOpen:
 
 def test_a_thousand_calls_that_are_never_sent_cost_no_thread_and_keep_nobody(server: Server) -> None:
     before = threads(server)
-    forget_peak(server)
-    memory = peak_mib(server)
+    forget_peak(server.process.pid)
+    memory = memory_mib(server.process.pid, PEAK)
     with HalfOpen(server, 1000):
         time.sleep(1)
         for ask in (is_answered, status):
@@ -130,7 +119,7 @@ def test_a_thousand_calls_that_are_never_sent_cost_no_thread_and_keep_nobody(ser
             assert ask(server)
             assert time.monotonic() - start < ANSWER_SECONDS
         assert threads(server) <= before + 20
-        assert peak_mib(server) - memory < 150
+        assert memory_mib(server.process.pid, PEAK) - memory < 150
     assert server.prediction.Predict(request(x=[1.0]), timeout=SECONDS).outputs["y"].float_val[:] == [2.5]
 
 
@@ -188,16 +177,14 @@ def test_messages_that_wait_are_bounded_together(command: str, base_path: Path) 
     with Server(command, base_path, *flags) as server:
         running = server.prediction.Predict.future(request("slow", x=[models.MINUTES]), timeout=8)
         status(server)
-        forget_peak(server)
-        memory = peak_mib(server)
-        # Six megabytes each: two fit beside each other.
-        large = request(x=[1.0] * 1_500_000).SerializeToString()
-        predict: Any = server.channel.unary_unary(PREDICT)
-        waiting = [predict.future(large, timeout=SECONDS) for _ in range(10)]
-        codes = [call.exception().code().name if call.exception() else "OK" for call in waiting]
-        assert sorted(codes) == ["OK"] * 2 + ["RESOURCE_EXHAUSTED"] * 8
-        assert running.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        assert peak_mib(server) - memory < 300
+        with grows_less_than(server.process.pid, 300):
+            # Six megabytes each: two fit beside each other.
+            large = request(x=[1.0] * 1_500_000).SerializeToString()
+            predict: Any = server.channel.unary_unary(PREDICT)
+            waiting = [predict.future(large, timeout=SECONDS) for _ in range(10)]
+            codes = [call.exception().code().name if call.exception() else "OK" for call in waiting]
+            assert sorted(codes) == ["OK"] * 2 + ["RESOURCE_EXHAUSTED"] * 8
+            assert running.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
@@ -212,12 +199,10 @@ def test_compressed_messages_are_answered(server: Server, compression: grpc.Comp
 def test_a_bomb_is_not_inflated(server: Server, compression: grpc.Compression) -> None:
     predict: Any = server.channel.unary_unary(PREDICT)
     predict(request(x=[1.0]).SerializeToString())
-    forget_peak(server)
-    memory = peak_mib(server)
-    bomb = bytes(200 * MIB)
-    code, told = refusal(lambda: predict(bomb, timeout=SECONDS, compression=compression))
-    assert (code, told) == ("RESOURCE_EXHAUSTED", f"Decompressed message larger than max ({8 * MIB})")
-    assert peak_mib(server) - memory < 60
+    with grows_less_than(server.process.pid, 60):
+        bomb = bytes(200 * MIB)
+        code, told = refusal(lambda: predict(bomb, timeout=SECONDS, compression=compression))
+        assert (code, told) == ("RESOURCE_EXHAUSTED", f"Decompressed message larger than max ({8 * MIB})")
 
 
 def test_a_bomb_that_lies_about_its_size_is_refused(server: Server) -> None:
@@ -257,13 +242,13 @@ def tensor(sizes: list[int], *values: float, signature: str = "") -> Any:
 def test_a_shape_that_claims_more_than_was_sent_is_refused_before_it_is_filled(
     server: Server, sizes: list[int], signature: str, told: str
 ) -> None:
-    forget_peak(server)
-    memory = peak_mib(server)
-    start = time.monotonic()
-    code, words = refusal(lambda: server.prediction.Predict(tensor(sizes, 1.0, signature=signature), timeout=SECONDS))
-    assert (code, told in words) == ("INVALID_ARGUMENT", True), words
-    assert time.monotonic() - start < 2
-    assert peak_mib(server) - memory < 40
+    with grows_less_than(server.process.pid, 40):
+        start = time.monotonic()
+        code, words = refusal(
+            lambda: server.prediction.Predict(tensor(sizes, 1.0, signature=signature), timeout=SECONDS)
+        )
+        assert (code, told in words) == ("INVALID_ARGUMENT", True), words
+        assert time.monotonic() - start < 2
 
 
 def test_a_short_tensor_is_filled_within_the_bound(server: Server) -> None:
@@ -277,11 +262,9 @@ def test_a_string_that_is_repeated_is_bounded_with_its_length(server: Server) ->
     asked = request("pair", a=[1.0])
     asked.inputs["s"].CopyFrom(tf.make_tensor_proto([b"x" * 100_000]))
     asked.inputs["s"].tensor_shape.dim[0].size = 100_000
-    forget_peak(server)
-    memory = peak_mib(server)
-    code, told = refusal(lambda: server.prediction.Predict(asked, timeout=SECONDS))
-    assert (code, "the last value is repeated up to" in told) == ("INVALID_ARGUMENT", True)
-    assert peak_mib(server) - memory < 40
+    with grows_less_than(server.process.pid, 40):
+        code, told = refusal(lambda: server.prediction.Predict(asked, timeout=SECONDS))
+        assert (code, "the last value is repeated up to" in told) == ("INVALID_ARGUMENT", True)
 
 
 def test_a_context_in_front_of_many_examples_is_bounded(server: Server) -> None:
@@ -291,11 +274,9 @@ def test_a_context_in_front_of_many_examples_is_bounded(server: Server) -> None:
     given.context.CopyFrom(models.example(c=b"x" * (4 * MIB)))
     for _ in range(5_000):
         given.examples.add()
-    forget_peak(server)
-    memory = peak_mib(server)
-    code, told = refusal(lambda: server.prediction.Classify(asked, timeout=SECONDS))
-    assert (code, "in front of each of 5000 examples" in told) == ("INVALID_ARGUMENT", True)
-    assert peak_mib(server) - memory < 60
+    with grows_less_than(server.process.pid, 60):
+        code, told = refusal(lambda: server.prediction.Classify(asked, timeout=SECONDS))
+        assert (code, "in front of each of 5000 examples" in told) == ("INVALID_ARGUMENT", True)
 
 
 def test_names_of_models_nobody_has_configured_are_kept_as_one(server: Server) -> None:
@@ -308,8 +289,8 @@ def test_names_of_models_nobody_has_configured_are_kept_as_one(server: Server) -
     page = server.get(PAGE).text
     assert len(page) < 100_000
     assert ':tensorflow:serving:request_count{model_name="(unknown)",status="NOT_FOUND"} 10' in page
-    forget_peak(server)
-    assert peak_mib(server) < 900
+    forget_peak(server.process.pid)
+    assert memory_mib(server.process.pid, PEAK) < 900
 
 
 @pytest.mark.parametrize("path", [b"/x/\xff\xfe", PREDICT.encode() + b"\xff", b"/", b"/a/b/c"])
@@ -469,8 +450,8 @@ def test_no_message_ends_the_server_or_takes_its_memory(server: Server, request:
     chance = random.Random(seed)  # noqa: S311 - no secret
     methods: list[Any] = [server.channel.unary_unary(method) for method in (PREDICT, CLASSIFY)]
     sound = [made.SerializeToString() for made in sound_requests()]
-    forget_peak(server)
-    memory = peak_mib(server)
+    forget_peak(server.process.pid)
+    memory = memory_mib(server.process.pid, PEAK)
     for _ in range(count):
         message = mutated(chance, chance.choice(sound))
         try:
@@ -479,7 +460,7 @@ def test_no_message_ends_the_server_or_takes_its_memory(server: Server, request:
         except grpc.RpcError as error:
             counts[error.code().name] += 1
     assert not {"UNAVAILABLE", "UNKNOWN", "DEADLINE_EXCEEDED"} & set(counts), f"seed {seed}: {counts}"
-    assert peak_mib(server) - memory < 200, f"seed {seed}"
+    assert memory_mib(server.process.pid, PEAK) - memory < 200, f"seed {seed}"
     assert server.process.poll() is None
     assert is_answered(server)
 

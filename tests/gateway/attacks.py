@@ -8,8 +8,9 @@ import socket
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
+
+from tests.processes import PEAK, forget_peak, memory_mib
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,12 +56,6 @@ def sent(target: Target, data: bytes) -> int:
         return status_of(connection)
 
 
-def memory_mib(pid: int, name: str = "VmRSS") -> float:
-    """Return a process's resident memory, or its peak (VmHWM), in MiB (proc(5))."""
-    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(text.partition(f"{name}:")[2].split()[0]) / 1024
-
-
 @dataclass
 class Watch:
     """What others notice while the block runs: the longest time of a good request, and the process's memory."""
@@ -73,8 +68,7 @@ class Watch:
     def __enter__(self) -> Self:
         """Begin to ask, every so often, on a connection that is kept."""
         assert sent(self.target, self.target.good) == 200
-        # From here on the peak is that of the attack (proc(5), clear_refs).
-        Path(f"/proc/{self.target.pid}/clear_refs").write_text("5", encoding="ascii")
+        forget_peak(self.target.pid)
         self.before_mib = memory_mib(self.target.pid)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._ask)
@@ -99,7 +93,7 @@ class Watch:
     @property
     def grown_mib(self) -> float:
         """Return by how much the memory was larger at its peak."""
-        return memory_mib(self.target.pid, "VmHWM") - self.before_mib
+        return memory_mib(self.target.pid, PEAK) - self.before_mib
 
 
 @contextlib.contextmanager

@@ -13,9 +13,9 @@ from ci.load_generator import Load, run
 from tests.contract import models
 from tests.contract.conftest import Server
 from tests.gateway import attacks
-from tests.gateway.attacks import MIB, Target, Watch, connections, memory_mib, sent, status_of
+from tests.gateway.attacks import MIB, Target, Watch, connections, sent, status_of
 from tests.gateway.processes import Api
-from tests.processes import wait_for
+from tests.processes import memory_mib, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

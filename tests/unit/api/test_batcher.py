@@ -67,6 +67,23 @@ def test_what_waits_goes_out_together_and_everyone_gets_their_own() -> None:
     asyncio.run(story())
 
 
+def test_requests_of_several_rows_get_their_own_rows() -> None:
+    async def story() -> None:
+        model = Model()
+        batcher = Batcher(model.ask, lambda: 1, batch_size=16, queue_size=100)
+        first = await submitted(batcher, 0, 0)
+        requests = [{"x": np.arange(10.0 * i, 10.0 * i + i)[:, np.newaxis]} for i in range(1, 5)]
+        tasks = [asyncio.create_task(batcher.submit(SIGNATURE, rows, len(rows["x"]), 5)) for rows in requests]
+        await asyncio.sleep(0)
+        model.go.set()
+        for rows, share in zip(requests, await asyncio.gather(*tasks), strict=True):
+            np.testing.assert_array_equal(share.outputs["y"], rows["x"])
+        assert model.calls == [1, 1, 10]
+        await asyncio.gather(*first)
+
+    asyncio.run(story())
+
+
 def test_full_queue_is_told_at_once() -> None:
     async def story() -> None:
         model = Model()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.unit.http.running import running
+from tests.unit.http.running import TIMEOUT_SECONDS, running
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -352,7 +352,8 @@ def test_draining_loses_no_request_of_kept_connections() -> None:
         asking = [asyncio.create_task(keep_asking(run, replies)) for _ in range(200)]
         await run.until(lambda: len(replies) > 400)
         run.front.begin_drain()
-        await asyncio.gather(*asking)
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            await asyncio.gather(*asking)
         assert replies.count("close") == 200
 
     on_front(test)
