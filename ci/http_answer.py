@@ -33,11 +33,6 @@ class Answer:
         self._ends_with_connection = False
         self._in_trailer = False
 
-    @property
-    def has_begun(self) -> bool:
-        """Something of it has come."""
-        return bool(self._rest) or self._missing is not None
-
     def feed(self, data: bytes) -> bool:
         """Take what came; tell whether the answer is complete. Raise NotHttpError."""
         if self._rest:

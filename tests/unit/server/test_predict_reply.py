@@ -14,6 +14,7 @@ from tensorflow_serving.apis import predict_pb2
 from model_server import predict_reply
 from serving_codec import tensors
 from serving_codec.json_tensors import Output
+from serving_codec.varint import varint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,4 +62,4 @@ def test_varints_are_protobufs(value: int) -> None:
     message = predict_pb2.PredictRequest()
     message.model_spec.version.value = value
     size = message.model_spec.version.SerializeToString()
-    assert size == (b"\x08" + predict_reply.varint(value) if value else b"")
+    assert size == (b"\x08" + varint(value) if value else b"")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from hpack import Decoder, HPACKError
 
 from serving_codec.status import Code, ServingError
+from serving_codec.varint import varint
 
 if TYPE_CHECKING:
     import ssl
@@ -31,6 +32,7 @@ END_HEADERS, PADDED, PRIORITY = 0x4, 0x8, 0x20
 HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 1, 2, 3, 4, 5
 CANCEL, REFUSED_STREAM = 8, 7
 HEAD_BYTES, PREFIX_BYTES = 9, 5
+SEVEN_BITS = 0x7F
 PEER_WINDOW, PEER_FRAME_BYTES = 65_535, 16_384
 # What servers may send us: windows that never close, frames of a MiB, and no more of an answer than this.
 OUR_WINDOW = 2**31 - 1
@@ -67,16 +69,9 @@ def literal(name: bytes, value: bytes) -> bytes:
 
 
 def _text(value: bytes) -> bytes:
-    size, parts = len(value), bytearray()
-    if size < 0x7F:  # noqa: PLR2004 - what fits seven bits
-        return bytes((size,)) + value
-    parts.append(0x7F)
-    size -= 0x7F
-    while size >= 0x80:  # noqa: PLR2004 - seven bits to a byte
-        parts.append(size & 0x7F | 0x80)
-        size >>= 7
-    parts.append(size)
-    return bytes(parts) + value
+    """Return a string that is not compressed, behind its length (RFC 7541, 5.2)."""
+    size = len(value)
+    return (bytes((size,)) if size < SEVEN_BITS else b"\x7f" + varint(size - SEVEN_BITS)) + value
 
 
 @dataclass(eq=False, slots=True)

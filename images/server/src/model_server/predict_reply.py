@@ -15,6 +15,7 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import model_pb2
 
 from serving_codec import tensors
+from serving_codec.varint import varint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,18 +39,6 @@ def serialized(
         parts += (OUTPUTS, varint(len(entry)), entry)
     parts.append(_model_spec(model, version, signature))
     return b"".join(parts)
-
-
-def varint(value: int) -> bytes:
-    """Return a number in groups of seven bits."""
-    if value < 0x80:  # noqa: PLR2004 - one group
-        return bytes((value,))
-    groups = bytearray()
-    while value > 0x7F:  # noqa: PLR2004 - seven bits to a group
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    groups.append(value)
-    return bytes(groups)
 
 
 def _tensor(output: Output, *, as_content: bool) -> bytes:

@@ -14,6 +14,7 @@ import numpy as np
 from model_description import dtypes
 from model_description.protos import serving_pb2
 from serving_codec.status import Code, ServingError, invalid_argument
+from serving_codec.varint import varint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,7 +128,7 @@ def fill(proto: Any, array: NDArray[Any], dtype: str | int, *, as_content: bool 
     elif number in _PACKED:
         tag, form = _PACKED[number]
         content = np.ascontiguousarray(array, form).tobytes()
-        proto.MergeFromString(tag + _varint(len(content)) + content)
+        proto.MergeFromString(tag + varint(len(content)) + content)
     elif number in _BITS:
         proto.half_val.extend(np.asarray(array, NUMPY_BY_NUMBER[number]).ravel().view(np.uint16).tolist())
     else:
@@ -197,11 +198,3 @@ def _filled(values: NDArray[Any], size: int, blank: Any) -> NDArray[Any]:
 
 def _as_bytes(value: object) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
-
-
-def _varint(value: int) -> bytes:
-    groups = []
-    while value > 0x7F:  # noqa: PLR2004 - seven bits to a byte
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*groups, value])
