@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import tempfile
@@ -10,7 +9,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from trainer import config, loading
+from trainer import config, loading, quiet
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def _run(options: Config) -> None:
     recipe = options.recipe
     _tell(f"recipe: {options.module} {' '.join(f'{name}={value}' for name, value in recipe.values().items())}")
     # TensorFlow takes seconds to import, and what can be refused without it has been by now.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet.set_environment()
     from trainer import checkpoints, devices, result  # noqa: PLC0415
 
     devices.use_all(_tell)
