@@ -1,34 +1,30 @@
-"""TensorFlow's messages are silenced without changing what it computes."""
+"""What TensorFlow says of itself at its import is left out, and nothing else."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 import pytest
 
 from trainer import quiet
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
-@pytest.mark.parametrize(
-    ("flags", "asked"),
-    [("fpu avx2 avx512_vnni", "1"), ("fpu avx_vnni", "1"), ("fpu avx2 avx512f", None), ("", None)],
+NOISE = (
+    b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n"
+    b"I0000 00:00:1795850531.935135   29872 port.cc:153] oneDNN custom operations are on. You may see slightly ...\n"
 )
-def test_onednn_is_asked_for_where_it_is_used_anyway(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str, asked: str | None
-) -> None:
-    cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\n", encoding="ascii")
-    monkeypatch.setattr(quiet, "CPUINFO", cpuinfo)
-    monkeypatch.setattr(os, "environ", {})
-    quiet.set_environment()
-    assert (os.environ.get(quiet.ONEDNN), os.environ[quiet.LEVEL]) == (asked, "3")
 
 
-def test_what_is_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "environ", {quiet.ONEDNN: "0", quiet.LEVEL: "0"})
-    quiet.set_environment()
-    assert os.environ == {quiet.ONEDNN: "0", quiet.LEVEL: "0"}
+def test_noise_is_left_out_and_the_rest_told(capfd: pytest.CaptureFixture[str]) -> None:
+    with quiet.importing():
+        os.write(2, b"a warning of the user's\n" + NOISE + b"and an error\n")
+        assert capfd.readouterr().err == ""
+    assert capfd.readouterr().err == "a warning of the user's\nand an error\n"
+    os.write(2, b"later\n")
+    assert capfd.readouterr().err == "later\n"
+
+
+def test_failing_import_is_told_all_the_same(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ImportError), quiet.importing():
+        os.write(2, NOISE + b"cannot open shared object file\n")
+        raise ImportError
+    assert capfd.readouterr().err == "cannot open shared object file\n"

@@ -25,7 +25,10 @@ def main(arguments: Sequence[str]) -> int:
     """Run the trainer; return 0, or the exit code of a failure after telling its sentence."""
     signal.signal(signal.SIGTERM, _stop)
     try:
-        _run(config.parse(arguments))
+        # A recipe's module may import Keras.
+        with quiet.importing():
+            options = config.parse(arguments)
+        _run(options)
     except TrainerError as error:
         return _fail(str(error), error.exit_code)
     except Exception as error:  # noqa: BLE001 - the recipe's own code may raise anything
@@ -38,8 +41,8 @@ def _run(options: Config) -> None:
     recipe = options.recipe
     _tell(f"recipe: {options.module} {' '.join(f'{name}={value}' for name, value in recipe.values().items())}")
     # TensorFlow takes seconds to import, and what can be refused without it has been by now.
-    quiet.set_environment()
-    from trainer import checkpoints, devices, result  # noqa: PLC0415
+    with quiet.importing():
+        from trainer import checkpoints, devices, result  # noqa: PLC0415
 
     devices.use_all(_tell)
     run = options.checkpoint_dir.parent if options.checkpoint_dir else None

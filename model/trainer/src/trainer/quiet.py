@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from pathlib import Path
+import re
+import sys
+import tempfile
+from typing import TYPE_CHECKING
 
-LEVEL, ONEDNN = "TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS"
-CPUINFO = Path("/proc/cpuinfo")
-# Where TensorFlow uses oneDNN without being asked (tensorflow/core/util/port.cc, IsMklEnabled), and says so at each import.
-ONEDNN_FLAGS = frozenset({"avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16"})
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-
-def set_environment() -> None:
-    """Have TensorFlow say nothing but errors; what it computes stays the same. Call it before the import."""
-    os.environ.setdefault(LEVEL, "3")
-    if _flags() & ONEDNN_FLAGS:
-        # Asked for what it does anyway it says nothing; no log level keeps it from saying that.
-        os.environ.setdefault(ONEDNN, "1")
+STANDARD_ERROR = 2
+# On processors where it uses oneDNN it says so at each import, whatever the log level (its core/util/port.cc).
+NOISE = re.compile(rb"WARNING: All log messages before absl::InitializeLog\(\)|I\d{4} [\d:. ]+port\.cc:\d+\] oneDNN ")
 
 
-def _flags() -> frozenset[str]:
-    """Return what the first processor can do, as Linux names it; nothing elsewhere."""
-    try:
-        text = CPUINFO.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return frozenset()
-    line = next((line for line in text.splitlines() if line.startswith("flags")), "")
-    return frozenset(line.partition(":")[2].split())
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Leave NOISE out of what is written to standard error while the block runs; all else comes at its end.
+
+    C++ writes to the file itself, so that is what is put aside. Nothing of it is lost when the block fails.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    aside = os.dup(STANDARD_ERROR)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), STANDARD_ERROR)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(aside, STANDARD_ERROR)
+            os.close(aside)
+            kept.seek(0)
+            told = b"".join(line for line in kept if not NOISE.match(line))
+            if told:
+                os.write(STANDARD_ERROR, told)
