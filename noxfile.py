@@ -24,10 +24,10 @@ TENSORFLOW = [
 ]
 SLIM = [LOCKS / "test.txt", *(IMAGES / name / "requirements.txt" for name in ("api", "loader", "publisher"))]
 # Packages that are tested where there is no TensorFlow.
-UNTOUCHED_BY_TENSORFLOW = ("api", "ci", "codec", "description", "download", "loader", "publisher", "store")
+UNTOUCHED_BY_TENSORFLOW = ("api", "ci", "codec", "description", "download", "http", "loader", "publisher", "store")
 # Tests that may run side by side do, in so many processes.
 SIDE_BY_SIDE = "-n2"
-NODE = ROOT / "ci" / "node" / "files"
+NODE = ROOT / "ci" / "cluster" / "node" / "files"
 SCRIPTS = [
     "ci/nox",
     ".ci/run",
@@ -80,13 +80,7 @@ def lint(session: nox.Session) -> None:
 def unit(session: nox.Session, environment: str) -> None:
     """Test the packages in the two environments they ship in: without TensorFlow, and with it and real servers."""
     suites = {
-        "slim": (
-            SLIM,
-            [
-                f"unit/{name}"
-                for name in ("api", "ci", "codec", "description", "download", "loader", "publisher", "store")
-            ],
-        ),
+        "slim": (SLIM, [f"unit/{name}" for name in UNTOUCHED_BY_TENSORFLOW]),
         "tensorflow": (TENSORFLOW, ["unit/trainer", "unit/server", "contract", "gateway", "publishing"]),
     }
     locks, folders = suites[environment]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ci import cluster, demo, images, lock, paths, tools
+from ci import demo, lock, paths, tools
+from ci.cluster import providers
+from ci.images import components
 from ci.steps import StepError, step
 
 PROVIDERS = ("kind", "minikube", "existing")
@@ -39,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=action)
 
     down = commands.add_parser("down", help="remove the cluster, the registry and the routes")
-    down.set_defaults(run=lambda _: cluster.down())
+    down.set_defaults(run=lambda _: providers.down())
 
     build = commands.add_parser("images", help="build the images and print their sizes")
     build.add_argument("--push", metavar="REGISTRY", default="", help="push them to REGISTRY as well")
@@ -64,11 +66,11 @@ def _ready(options: argparse.Namespace) -> None:
 
 
 def _images(options: argparse.Namespace) -> None:
-    built = images.build(gpu=options.gpu)
+    built = components.build(gpu=options.gpu)
     if options.push:
-        pushed = images.push(built, options.push)
+        pushed = components.push(built, options.push)
         values = paths.cache() / "pushed-values.json"
-        images.write_values(pushed, values)
+        components.write_values(pushed, values)
         for image in pushed:
             print(f"  {image.pushed}")
         with step("done"):

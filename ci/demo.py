@@ -12,7 +12,9 @@ import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ci import cluster, datasets, images, paths, tools
+from ci import paths, tools
+from ci.cluster import providers
+from ci.images import components, datasets
 from ci.steps import StepError, run, step
 
 if TYPE_CHECKING:
@@ -51,9 +53,9 @@ class Digit:
         )
 
 
-def ready(provider: str, registry: str = "") -> cluster.Cluster:
+def ready(provider: str, registry: str = "") -> providers.Cluster:
     """Bring up the cluster, push the images to it, and write the values that name them by digest."""
-    up = cluster.up(provider)
+    up = providers.up(provider)
     target = registry or up.registry
     if not target:
         raise StepError(
@@ -61,14 +63,14 @@ def ready(provider: str, registry: str = "") -> cluster.Cluster:
             why="the cluster pulls the images from a registry it can reach",
             hint="name one that you may push to: -- --provider existing --registry registry.example.com/team",
         )
-    images.write_values(images.push(images.build(), target), values_file())
+    components.write_values(components.push(components.build(), target), values_file())
     return up
 
 
-def ready_for_tests(provider: str, registry: str = "") -> cluster.Cluster:
+def ready_for_tests(provider: str, registry: str = "") -> providers.Cluster:
     """Do as `ready` does, and push what only tests need: an image that holds TensorFlow and nothing of this project."""
     up = ready(provider, registry)
-    image = images.push_tensorflow(registry or up.registry)
+    image = components.push_tensorflow(registry or up.registry)
     foreign_image_file().write_text(json.dumps(image) + "\n", encoding="utf-8")
     return up
 
@@ -110,7 +112,7 @@ def test_digit(index: int) -> Digit:
     return Digit(pixels[offset : offset + size], labels[LABEL_HEADER_BYTES + index])
 
 
-def _install(up: cluster.Cluster) -> None:
+def _install(up: providers.Cluster) -> None:
     with step(f"install release {RELEASE} in namespace {NAMESPACE}"):
         run(
             [
@@ -127,7 +129,7 @@ def _install(up: cluster.Cluster) -> None:
         )
 
 
-def _follow_training(up: cluster.Cluster) -> None:
+def _follow_training(up: providers.Cluster) -> None:
     """Show what training tells as it is written, then what its publisher does; fail with the reason when it does."""
     job = _training_job(up)
     with step("training"):
@@ -137,7 +139,7 @@ def _follow_training(up: cluster.Cluster) -> None:
         _wait_for_end(up, job)
 
 
-def _training_job(up: cluster.Cluster) -> str:
+def _training_job(up: providers.Cluster) -> str:
     where = (f"--namespace={NAMESPACE}", f"--kubeconfig={up.kubeconfig}")
     # By its kind: the ConfigMap of its files has a name of the same form.
     manifest = run([tools.helm(), "get", "manifest", RELEASE, *where])
@@ -147,7 +149,7 @@ def _training_job(up: cluster.Cluster) -> str:
     return found[1]
 
 
-def _wait_for_start(up: cluster.Cluster, job: str, container: str) -> str:
+def _wait_for_start(up: providers.Cluster, job: str, container: str) -> str:
     """Return the name of the Job's newest pod once a container of it has a log to show, or never will."""
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
     reason = "no pod yet"
@@ -190,7 +192,7 @@ def _waiting_reason(pod: dict[str, Any]) -> str:
     return next((text for text in told if text), str(pod["status"]["phase"]))
 
 
-def _wait_for_end(up: cluster.Cluster, job: str) -> None:
+def _wait_for_end(up: providers.Cluster, job: str) -> None:
     """Return when the Job is complete; raise StepError with the trainer's own reason when it failed."""
     deadline = time.monotonic() + END_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
@@ -204,7 +206,7 @@ def _wait_for_end(up: cluster.Cluster, job: str) -> None:
     raise StepError(f"{job} did not end within {END_TIMEOUT_SECONDS} s of its log")
 
 
-def _wait_until_served(up: cluster.Cluster) -> None:
+def _wait_until_served(up: providers.Cluster) -> None:
     with step("model verified, loaded, warmed up and served"):
         for name in ("server", "api"):
             _kubectl(
@@ -217,7 +219,7 @@ def _wait_until_served(up: cluster.Cluster) -> None:
 
 
 @contextlib.contextmanager
-def _api_url(up: cluster.Cluster) -> Iterator[str]:
+def _api_url(up: providers.Cluster) -> Iterator[str]:
     """Forward a free local port to the api Service while the block runs."""
     command = [
         str(tools.kubectl()),
@@ -253,7 +255,7 @@ def _predict(url: str, digit: Digit) -> dict[str, str]:
         raise StepError(f"/predict answered {error.code}", why=error.read().decode(errors="replace")) from error
 
 
-def _print_next(up: cluster.Cluster) -> None:
+def _print_next(up: providers.Cluster) -> None:
     kubectl = f"{tools.kubectl()} --kubeconfig {up.kubeconfig} --namespace {NAMESPACE}"
     print("Try it yourself:")
     print(f"  {kubectl} get all")
@@ -262,6 +264,6 @@ def _print_next(up: cluster.Cluster) -> None:
     print("Remove all of it: ci/nox -s down")
 
 
-def _kubectl(up: cluster.Cluster, *arguments: str, show: bool = False, quiet: bool = False) -> str:
+def _kubectl(up: providers.Cluster, *arguments: str, show: bool = False, quiet: bool = False) -> str:
     words = [str(tools.kubectl()), f"--kubeconfig={up.kubeconfig}", f"--namespace={NAMESPACE}", *arguments]
     return run(words, show=show, quiet=quiet)

@@ -84,7 +84,7 @@ def kubectl() -> Path:
 @functools.cache
 def kubernetes() -> Path:
     """Return the one binary that is every program of a node, built from Kubernetes' own modules."""
-    source = paths.ROOT / "ci" / "node" / "kubernetes"
+    source = paths.ROOT / "ci" / "cluster" / "node" / "kubernetes"
     digest = hashlib.sha256()
     for path in sorted(source.iterdir()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

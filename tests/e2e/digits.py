@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ci import datasets, paths
+from ci import paths
+from ci.images import datasets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

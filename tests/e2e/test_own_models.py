@@ -10,7 +10,7 @@ import pytest
 import requests
 import trustme
 
-from ci import docker_engine
+from ci.cluster import docker_engine
 from ci.steps import run
 from tests.e2e import clients, own_model, quick, traffic, training
 from tests.e2e.own_model import MOUNT, values

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ci import datasets, demo, paths
+from ci import demo, paths
+from ci.images import datasets
 from tests.e2e import clients, own_model, quick, training
 from tests.e2e.release import Release
 

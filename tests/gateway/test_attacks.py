@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci.load_generator import Load, run
+from ci.bench.load_generator import Load, run
 from tests.contract import models
 from tests.contract.conftest import Server
 from tests.gateway import attacks

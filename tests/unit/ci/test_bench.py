@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ci import bench, process_times
+from ci.bench import __main__ as bench
+from ci.bench import process_times
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,11 +44,11 @@ def test_every_benchmark_runs_and_one_below_its_goal_fails_all(
 
     def run(command: Sequence[str], **_: Any) -> subprocess.CompletedProcess[bytes]:
         ran.append(command[2])
-        return subprocess.CompletedProcess(command, int(command[2] == "ci.bench_server"))
+        return subprocess.CompletedProcess(command, int(command[2] == "ci.bench.server"))
 
     monkeypatch.setattr(subprocess, "run", run)
     assert bench.main([]) == 1
-    assert ran == ["ci.bench_training", "ci.bench_server", "ci.bench_versions", "ci.bench_predict"]
+    assert ran == ["ci.bench.training", "ci.bench.server", "ci.bench.versions", "ci.bench.predict"]
     assert "server (exit code 1)" in capsys.readouterr().err
     assert bench.main(["versions"]) == 0
 

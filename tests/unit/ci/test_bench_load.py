@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 from click.testing import CliRunner
 
-from ci import bench_load
+from ci.bench.load import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +67,7 @@ def release(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def load(*arguments: str) -> Result:
     """Run the command for a moment."""
-    return CliRunner().invoke(bench_load.main, ["--seconds", "0.3", *arguments])
+    return CliRunner().invoke(main, ["--seconds", "0.3", *arguments])
 
 
 def test_the_models_own_example_is_asked(release: str) -> None:

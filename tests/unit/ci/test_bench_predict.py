@@ -7,9 +7,9 @@ import math
 
 import pytest
 
-from ci.bench_predict import INPUTS, Goal, Measured, compared
-from ci.load_report import Report
-from ci.predict_servers import ALONE, FLOOR, OURS, PIXELS, Server
+from ci.bench.load_report import Report
+from ci.bench.predict import INPUTS, Goal, Measured, compared
+from ci.bench.predict_servers import ALONE, FLOOR, OURS, PIXELS, Server
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ci import datasets
+from ci.images import datasets
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci import docker_engine, runc_bounded
+from ci.cluster import docker_engine, runc_bounded
 
 if TYPE_CHECKING:
     from pathlib import Path

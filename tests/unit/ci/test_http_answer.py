@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci import http_answer
-from ci.http_answer import Answer, NotHttpError
+from ci.bench import http_answer
+from ci.bench.http_answer import Answer, NotHttpError
 
 ANSWERS = {
     b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello": (200, b"hello", False),

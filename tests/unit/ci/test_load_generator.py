@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from ci import load_generator
-from ci.load_generator import CLOSED, NOT_HTTP, REFUSED, TIMEOUT, Load, Schedule, post, run
+from ci.bench import load_generator
+from ci.bench.load_generator import CLOSED, NOT_HTTP, REFUSED, TIMEOUT, Load, Schedule, post, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from ssl import SSLContext
 
-    from ci.load_report import Report
+    from ci.bench.load_report import Report
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 REQUEST = post("/predict", b'{"input": [1]}')

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci import load_report
-from ci.load_report import Latencies, Report, bucket_of, microseconds_of
+from ci.bench import load_report
+from ci.bench.load_report import Latencies, Report, bucket_of, microseconds_of
 
 
 def test_examples_are_true() -> None:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci import images, node_image, paths, steps, tools, versions
+from ci import paths, steps, tools, versions
+from ci.cluster import node_image
+from ci.images import components
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +27,7 @@ def test_version_is_parsed(text: str, version: tuple[int, ...]) -> None:
 
 
 def test_go_module_of_kubernetes_agrees_with_the_versions() -> None:
-    module = (paths.ROOT / "ci" / "node" / "kubernetes" / "go.mod").read_text(encoding="utf-8")
+    module = (paths.ROOT / "ci" / "cluster" / "node" / "kubernetes" / "go.mod").read_text(encoding="utf-8")
     assert f"k8s.io/kubernetes {versions.CLUSTER['kubernetes']}" in module
 
 
@@ -76,12 +78,12 @@ def test_image_version_is_the_charts_and_the_packages() -> None:
     assert len(projects) == 10
     for path in projects:
         project = path.read_text(encoding="utf-8")
-        assert f'version = "{images.version()}"' in project, path
+        assert f'version = "{components.version()}"' in project, path
 
 
 def test_pushed_image_becomes_chart_values() -> None:
-    image = images.Image("api", "x", 1, "localhost:5001/team/tensorflow-model-api@sha256:abc")
-    assert images.values([image]) == {
+    image = components.Image("api", "x", 1, "localhost:5001/team/tensorflow-model-api@sha256:abc")
+    assert components.values([image]) == {
         "api": {
             "image": {"registry": "localhost:5001", "repository": "team/tensorflow-model-api", "digest": "sha256:abc"}
         }

@@ -1,6 +1,6 @@
 """What `/predict` is measured against: HTTP that only reads the numbers, and a model server that knows its answers.
 
-`python -m ci.predict_floors orjson PORT`, `simdjson PORT` or `stand_in PORT SERVER`; the first two run in an
+`python -m ci.bench.predict_floors orjson PORT`, `simdjson PORT` or `stand_in PORT SERVER`; the first two run in an
 environment of their own, so nothing of the project is needed here.
 """
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ci import bench_models
-from ci.bench_server import free_port, model_flags, started, wait_for_rest
-from ci.load_generator import post
+from ci.bench import models
+from ci.bench.load_generator import post
+from ci.bench.server import free_port, model_flags, started, wait_for_rest
 from model_api import answers, app, batcher, channel, config, gateway, inputs
 from model_api.gateway import Gateway
 from model_api.servers import Servers, followed
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 PIXELS = [(row * 28 + column) % 256 for row in range(28) for column in range(28)]
 LOAD = """
 import sys
-from ci.load_generator import Load, run
+from ci.bench.load_generator import Load, run
 port, clients, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 report = run(Load("127.0.0.1", port, bytes.fromhex(sys.stdin.read()), clients, seconds=seconds))
 print(report.rate, report.milliseconds(0.5))
@@ -116,7 +116,7 @@ def main(clients: int, seconds: float) -> None:
 
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder, grpc_port, rest_port = Path(name), free_port(), free_port()
-        bench_models.write(folder)
+        models.write(folder)
         stack.enter_context(started("model_server", *model_flags(grpc_port, rest_port, folder)))
         wait_for_rest(rest_port)
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", grpc_port), timeout=5):

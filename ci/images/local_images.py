@@ -7,7 +7,8 @@ import hashlib
 import shutil
 import subprocess
 
-from ci import docker_engine, paths, versions
+from ci import paths, versions
+from ci.cluster import docker_engine
 from ci.steps import StepError, run, step, succeeds
 
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*")

@@ -1,4 +1,4 @@
-"""The default model in LitServe, batched: `python -m ci.peer_litserve SAVED_MODEL PORT`."""
+"""The default model in LitServe, batched: `python -m ci.bench.peer_litserve SAVED_MODEL PORT`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """One small application on each HTTP layer the api could stand on: reads 784 numbers, answers with a constant.
 
-`python ci/http_candidates.py NAME PORT`, in an environment of ci/locks/peers-http.txt.
+`python ci/bench/http_candidates.py NAME PORT`, in an environment of ci/locks/peers-http.txt.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def serve_granian(port: int, interface: str) -> None:
     """Serve by granian, with either of its interfaces."""
     from granian import Granian  # noqa: PLC0415
 
-    target = f"ci.http_candidates:{interface}"
+    target = f"ci.bench.http_candidates:{interface}"
     Granian(
         target, address="127.0.0.1", port=port, interface=interface, workers=1, loop="uvloop", log_enabled=False
     ).serve()

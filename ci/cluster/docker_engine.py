@@ -29,7 +29,7 @@ START_TIMEOUT_SECONDS = 90
 CAP_SYS_RESOURCE = 24
 CONTAINERD_SOCKET = Path("/run/containerd/containerd.sock")
 DOCKER_PID_FILE = Path("/var/run/docker.pid")
-SHIM = paths.ROOT / "ci" / "runc_bounded.py"
+SHIM = Path(__file__).with_name("runc_bounded.py")
 
 
 def ensure() -> None:
@@ -110,8 +110,16 @@ def _start_daemons() -> None:
     options: list[str] = []
     if lacks_capability(Path("/proc/self/status").read_text(encoding="utf-8"), CAP_SYS_RESOURCE):
         # kind's privileged containers ask for every capability; the shim leaves out what this host cannot grant.
-        options = [f"--add-runtime=bounded={SHIM}", "--default-runtime=bounded"]
+        options = [f"--add-runtime=bounded={_kept_shim()}", "--default-runtime=bounded"]
     _spawn("dockerd", ["dockerd", f"--containerd={CONTAINERD_SOCKET}", *options])
+
+
+def _kept_shim() -> Path:
+    """Copy the shim to the cache: the engine goes on calling it by its path after this checkout is gone."""
+    kept = paths.cache() / SHIM.name
+    kept.unlink(missing_ok=True)
+    shutil.copy2(SHIM, kept)
+    return kept
 
 
 def _forget_dead_daemon() -> None:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ci import paths, peer_environments
-from ci.http_candidates import CANDIDATES
-from ci.load_generator import Load, post, run
+from ci import paths
+from ci.bench import peer_environments
+from ci.bench.http_candidates import CANDIDATES
+from ci.bench.load_generator import Load, post, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,7 +71,7 @@ def started(name: str) -> Iterator[int]:
         port: int = probe.getsockname()[1]
     source = paths.ROOT / "model" / "http" / "src"
     environment = {**os.environ, "PYTHONPATH": f"{paths.ROOT}:{source}"}
-    command = [str(peer_environments.python("http")), "-m", "ci.http_candidates", name, str(port)]
+    command = [str(peer_environments.python("http")), "-m", "ci.bench.http_candidates", name, str(port)]
     with subprocess.Popen(command, env=environment, start_new_session=True) as process:
         try:
             deadline = time.monotonic() + START_SECONDS

@@ -7,7 +7,9 @@ import time
 import urllib.request
 from pathlib import Path
 
-from ci import docker_engine, local_images, paths, tools, versions
+from ci import paths, tools, versions
+from ci.cluster import docker_engine
+from ci.images import local_images
 from ci.steps import StepError, run, succeeds
 
 NAME = "tensorflow-model-registry"

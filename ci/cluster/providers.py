@@ -11,7 +11,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ci import docker_engine, node_image, paths, registry, tools
+from ci import paths, tools
+from ci.cluster import docker_engine, node_image, registry
 from ci.steps import CommandError, StepError, run, step, succeeds
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def _create() -> None:
             ]
         )
     with step("install metrics-server"):
-        manifest = (paths.ROOT / "ci" / "manifests" / "metrics-server.yaml").read_text(encoding="utf-8")
+        manifest = (paths.ROOT / "ci" / "cluster" / "manifests" / "metrics-server.yaml").read_text(encoding="utf-8")
         image = node_image.metrics_server_image()
         run([*_kubectl(), "apply", "--filename=-"], text=manifest.replace("@METRICS_SERVER_IMAGE@", image))
 

@@ -7,10 +7,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ci import docker_engine, local_images, paths, tools, versions
+from ci import paths, tools, versions
+from ci.cluster import docker_engine
+from ci.images import local_images
 from ci.steps import run, step
 
-SOURCES = paths.ROOT / "ci" / "node"
+SOURCES = paths.ROOT / "ci" / "cluster" / "node"
 NODE_PACKAGES = (
     "ca-certificates",
     "conntrack",
@@ -44,7 +46,7 @@ def ensure() -> tuple[str, bool]:
 
 
 def system_images() -> dict[str, list[str]]:
-    """Return the names kubeadm and the add-ons use, by the target of ci/node/system/Dockerfile that is behind each."""
+    """Return the names kubeadm and the add-ons use, by the target of node/system/Dockerfile behind each."""
     cluster = versions.CLUSTER
     control_plane = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
     return {

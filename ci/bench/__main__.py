@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     failed = []
     for name, *rest in commands:
-        code = subprocess.run([sys.executable, "-m", f"ci.bench_{name}", *rest], check=False).returncode
+        code = subprocess.run([sys.executable, "-m", f"ci.bench.{name}", *rest], check=False).returncode
         if code:
             failed.append(f"{name} (exit code {code})")
     if failed:

@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 
 import click
 
-from ci.load_generator import Load, post, run
+from ci.bench.load_generator import Load, post, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ci.load_report import Report
+    from ci.bench.load_report import Report
 
 TIMEOUT_SECONDS = 10.0
 # At a constant rate as many connections as are needed are used, up to this.

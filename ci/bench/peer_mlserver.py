@@ -31,7 +31,7 @@ def write_settings(folder: Path, model: Path, http_port: int, grpc_port: int, me
     (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
     described = {
         "name": "mnist",
-        "implementation": "ci.peer_mlserver.Runtime",
+        "implementation": "ci.bench.peer_mlserver.Runtime",
         "max_batch_size": BATCH_SIZE,
         "max_batch_time": BATCH_SECONDS,
         "parameters": {"uri": str(model)},

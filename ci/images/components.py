@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci import base_image, datasets, docker_engine, paths
+from ci import paths
+from ci.cluster import docker_engine
+from ci.images import base_image, datasets
 from ci.steps import CommandError, run, step
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """What the model server is measured against: the same ports without a model, and the model without ports.
 
-`python -m ci.bench_floors grpc PORT`, `rest PORT` or `signature FOLDER`.
+`python -m ci.bench.floors grpc PORT`, `rest PORT` or `signature FOLDER`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ci import local_images
+from ci.images import local_images
 
 # Debian bookworm's Python is the same minor version as the public image's, so one lock serves both.
 PUBLIC_IMAGE = "python:3.11-slim-bookworm"

@@ -15,8 +15,9 @@ import time
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from ci import paths, peer_environments
-from ci.load_generator import post
+from ci import paths
+from ci.bench import peer_environments
+from ci.bench.load_generator import post
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -90,7 +91,7 @@ def start_ours(folder: Path, stack: contextlib.ExitStack) -> dict[str, Server]:
         stack, "model_server", f"--port={grpc_port}", f"--rest_api_port={rest_port}", "--model_name=mnist", model
     )
     wait_until_answered(rest_port, "GET", "/v1/models/mnist", None, server)
-    stand_in = started(stack, "ci.predict_floors", "stand_in", str(stand_in_port), f"127.0.0.1:{grpc_port}")
+    stand_in = started(stack, "ci.bench.predict_floors", "stand_in", str(stand_in_port), f"127.0.0.1:{grpc_port}")
     servers = {}
     for name, port, others in (
         (OURS, grpc_port, {"server": server.pid}),
@@ -103,7 +104,7 @@ def start_ours(folder: Path, stack: contextlib.ExitStack) -> dict[str, Server]:
     interpreter = peer_environments.python("floors")
     for name, kind in ((FLOOR, "orjson"), (SIMDJSON, "simdjson")):
         port = free_port()
-        floor = started(stack, "ci.predict_floors", kind, str(port), interpreter=interpreter)
+        floor = started(stack, "ci.bench.predict_floors", kind, str(port), interpreter=interpreter)
         servers[name] = ready(Server(port, {"floor": floor.pid}), floor)
     return servers
 
@@ -122,9 +123,9 @@ def start_peers(folder: Path, stack: contextlib.ExitStack) -> dict[str, Server]:
     subprocess.run([interpreter, "-c", write, *arguments], check=True, capture_output=True, env=environment())
     mlserver = started(stack, "mlserver.cli.main", "start", str(home), interpreter=interpreter)
     interpreter = peer_environments.python("litserve")
-    litserve = started(stack, "ci.peer_litserve", str(model), str(ports[3]), interpreter=interpreter)
+    litserve = started(stack, "ci.bench.peer_litserve", str(model), str(ports[3]), interpreter=interpreter)
     os.environ["KERAS_MODEL"] = str(folder / "mnist.keras")
-    flags = ("-w", "2", "-b", f"127.0.0.1:{ports[4]}", "ci.peer_flask:app")
+    flags = ("-w", "2", "-b", f"127.0.0.1:{ports[4]}", "ci.bench.peer_flask:app")
     flask = started(stack, "gunicorn", *flags, interpreter=peer_environments.python("flask"))
     peers = {
         MLSERVER: (

@@ -1,4 +1,4 @@
-"""The models that are measured: `python -m ci.bench_models KIND FOLDER` writes them in a process of its own.
+"""The models that are measured: `python -m ci.bench.models KIND FOLDER` writes them in a process of its own.
 
 TensorFlow's threads stay out of the process that measures.
 """
@@ -16,7 +16,7 @@ KERAS, RELOADED = "keras", "reloaded"
 
 def write(folder: Path, kind: str = "") -> None:
     """Write the default network as mnist/1, with its warm-up records, and what a kind has beside it."""
-    subprocess.run([sys.executable, "-m", "ci.bench_models", kind, str(folder)], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "ci.bench.models", kind, str(folder)], check=True, capture_output=True)
 
 
 def _write(kind: str, folder: Path) -> None:

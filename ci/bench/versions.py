@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci import bench_models
-from ci.bench_server import IMAGE, free_port, model_flags, started, wait_for_rest
+from ci.bench import models
+from ci.bench.server import IMAGE, free_port, model_flags, started, wait_for_rest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def main() -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        bench_models.write(folder)
+        models.write(folder)
         one, two = stack.enter_context(_api(folder, (1, 1))), stack.enter_context(_api(folder, (1, 2)))
         rates: dict[int, list[float]] = {one: [], two: []}
         for _ in range(ROUNDS):

@@ -22,8 +22,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ci.http_answer import Answer, NotHttpError
-from ci.load_report import Report
+from ci.bench.http_answer import Answer, NotHttpError
+from ci.bench.load_report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import requests
 
-from ci import bench_models
-from ci.bench_floors import BATCH, EMPTY_METHOD
+from ci.bench import models
+from ci.bench.floors import BATCH, EMPTY_METHOD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -60,7 +60,7 @@ def main() -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        bench_models.write(folder, bench_models.RELOADED)
+        models.write(folder, models.RELOADED)
         with contextlib.ExitStack() as stack:
             missed = [miss for pair in pairs(folder, stack) for miss in compare(pair)]
         missed += print_reload_memory(folder)
@@ -77,8 +77,8 @@ def pairs(folder: Path, stack: contextlib.ExitStack) -> Iterator[Pair]:
     wait_for_rest(rest_port)
     print(f"start to ready: {time.monotonic() - start:.1f} s", flush=True)
     grpc_floor, rest_floor = free_port(), free_port()
-    stack.enter_context(started("ci.bench_floors", "grpc", str(grpc_floor)))
-    stack.enter_context(started("ci.bench_floors", "rest", str(rest_floor)))
+    stack.enter_context(started("ci.bench.floors", "grpc", str(grpc_floor)))
+    stack.enter_context(started("ci.bench.floors", "rest", str(rest_floor)))
     wait_for_port(grpc_floor)
     wait_for_port(rest_floor)
 
@@ -211,7 +211,7 @@ def exchange(connection: socket.socket, request: bytes) -> None:
 
 def signature_rate(folder: Path) -> float:
     """Return images a second of the loaded signature in a process of its own."""
-    command = [sys.executable, "-m", "ci.bench_floors", "signature", str(folder)]
+    command = [sys.executable, "-m", "ci.bench.floors", "signature", str(folder)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(done.stdout.split()[-1])
 

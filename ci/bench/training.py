@@ -14,11 +14,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from ci import paths
+
 ROUNDS = 3
 MINIMUM_RATIO = 2.0
 # How far below model.fit's accuracy the trainer's may be: two runs of model.fit differ by as much.
 ACCURACY_MARGIN = 0.01
-EXAMPLES = Path(__file__).parent.parent / "model" / "trainer" / "examples"
+EXAMPLES = paths.ROOT / "model" / "trainer" / "examples"
 # Recipes by name: epochs of a round. Those of mnist are its own; with fewer, much of either way is TensorFlow's start.
 RECIPES = {"mnist": 5, "fraud": 5}
 # Ten times the README's table: of that one, most of either way is TensorFlow's start.
@@ -37,7 +39,7 @@ def compare(recipe: str) -> bool:
     accuracies: dict[str, list[float]] = {way: [] for way in WAYS}
     for number in range(ROUNDS):
         for way in WAYS:
-            command = [sys.executable, "-m", "ci.bench_training", recipe, way]
+            command = [sys.executable, "-m", "ci.bench.training", recipe, way]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             took, accuracy = map(float, done.stdout.split()[-2:])
             seconds[way].append(took)
@@ -54,7 +56,7 @@ def compare(recipe: str) -> bool:
 def one(name: str, way: str) -> None:
     """Train once and print seconds and test accuracy."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from ci import datasets, paths  # noqa: PLC0415
+    from ci.images import datasets  # noqa: PLC0415
     from trainer import loading  # noqa: PLC0415
     from trainer.training import Training, seed_everything  # noqa: PLC0415
 

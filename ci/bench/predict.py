@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ci import bench_models, process_times
-from ci.load_generator import Load, run
-from ci.predict_servers import ALONE, FLOOR, MLSERVER, OURS, PIXELS, start_ours, start_peers
+from ci.bench import models, process_times
+from ci.bench.load_generator import Load, run
+from ci.bench.predict_servers import ALONE, FLOOR, MLSERVER, OURS, PIXELS, start_ours, start_peers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ci.load_report import Report
-    from ci.predict_servers import Server
+    from ci.bench.load_report import Report
+    from ci.bench.predict_servers import Server
 
 CONNECTIONS = 32
 MANY_CONNECTIONS = 128
@@ -94,7 +94,7 @@ def main(*, rounds: int, seconds: float, peers: bool, quick: bool) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        bench_models.write(Path(name), bench_models.KERAS)
+        models.write(Path(name), models.KERAS)
         servers = start_ours(folder, stack)
         if peers:
             servers |= start_peers(folder, stack)

@@ -1,0 +1,1 @@
+"""What builds images, with a container registry in reach or without."""
