@@ -103,3 +103,9 @@ def test_budget_takes_its_components_values(everything: Rendered, component: str
 def test_pods_without_a_model_never_block_a_drain(rendered: Rendered) -> None:
     for item in rendered.of_kind("PodDisruptionBudget"):
         assert at(item, "spec.unhealthyPodEvictionPolicy") == "AlwaysAllow", name_of(item)
+
+
+def test_argo_cd_leaves_the_health_of_autoscalers_out(rendered: Rendered) -> None:
+    # One without a metric yet, as each is after an install and a roll, would make the application Degraded.
+    for item in rendered.of_kind("HorizontalPodAutoscaler"):
+        assert at(item, "metadata.annotations")["argocd.argoproj.io/ignore-healthcheck"] == "true", name_of(item)

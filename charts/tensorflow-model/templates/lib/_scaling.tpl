@@ -26,11 +26,15 @@ and load the model. Takes the root context.
 {{- ternary (int64 .Values.training.activeDeadlineSeconds) 0 .Values.training.enabled | add 900 }}
 {{- end }}
 
-{{/* A component's HorizontalPodAutoscaler, or nothing. Takes dict "root" and "component". */}}
+{{/*
+A component's HorizontalPodAutoscaler, or nothing. Argo CD takes one whose new pods have no metric yet for degraded, and
+with it the application, so it is told to leave it out. Takes dict "root" and "component".
+*/}}
 {{- define "tensorflow-model.hpa" -}}
 {{- include "tensorflow-model.inputs" (dict "template" "hpa" "needs" (list "root" "component") "given" .) -}}
 {{- $values := index .root.Values .component }}
 {{- $autoscaling := $values.autoscaling }}
+{{- $annotations := dict "argocd.argoproj.io/ignore-healthcheck" "true" }}
 {{- if $autoscaling.enabled }}
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
@@ -38,7 +42,7 @@ metadata:
   name: {{ include "tensorflow-model.fullname" .root }}-{{ .component }}
   labels:
     {{- include "tensorflow-model.labels" . | nindent 4 }}
-  {{- with include "tensorflow-model.annotations" (dict "root" .root "annotations" dict) }}
+  {{- with include "tensorflow-model.annotations" (dict "root" .root "annotations" $annotations) }}
   {{- . | nindent 2 }}
   {{- end }}
 spec:
