@@ -13,7 +13,9 @@ import pytest
 import model_api.config
 import model_loader.config
 import model_publisher.config
+import model_server.flags
 import trainer.config
+from ci import chart_docs
 from model_publisher import gates
 from tests.chart.rendering import KEY, at, containers, environment, pod_spec, render, render_case
 
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
 
 MODEL_NAMES = ("ResNet50", "resnet_v2.1", "123", "a" * 128)
 LARGEST = 9_223_372_036_854_775_807
+# What begins the names of the flags that limit a port of the drop-in, by the port's key in `server.limits`.
+PORTS = {"rest": "rest_api", "grpc": "grpc"}
+
+
+def snake(name: str) -> str:
+    """Return a camelCase name as flags have it."""
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
 
 
 def trainer_config(rendered: Rendered) -> trainer.config.Config:
@@ -324,6 +333,20 @@ def test_server_serves_what_the_loader_hands_over(everything: Rendered) -> None:
         "--port=8500",
         "--rest_api_port=8501",
         "--reload_config_root=/models",
+        "--grpc_max_concurrent_calls=3006",
+        "--grpc_max_message_bytes=2000006",
+        "--grpc_message_budget_bytes=20000006",
+        "--grpc_message_timeout_seconds=56.5",
+        "--rest_api_body_timeout_seconds=26.5",
+        "--rest_api_header_timeout_seconds=16.5",
+        "--rest_api_idle_timeout_seconds=36.5",
+        "--rest_api_max_body_bytes=1000006",
+        "--rest_api_max_connections=10006",
+        "--rest_api_max_header_bytes=30006",
+        "--rest_api_max_headers=96",
+        "--rest_api_max_held_body_bytes=10000006",
+        "--rest_api_max_requests=2006",
+        "--rest_api_write_timeout_seconds=46.5",
         "--model_name=clothes",
         "--model_base_path=/models/clothes",
         "--file_system_poll_wait_seconds=33",
@@ -333,3 +356,30 @@ def test_server_serves_what_the_loader_hands_over(everything: Rendered) -> None:
         "--ssl_config_file=/ssl-config/ssl_config.txt",
         "--tensorflow_intra_op_parallelism=3",
     ]
+
+
+def test_every_flag_of_the_server_is_one_the_drop_in_reads(everything: Rendered) -> None:
+    read = model_server.flags.parse(everything.container("server")["args"])
+    assert read.unknown == ()
+    assert (read.rest_api_max_headers, read.rest_api_idle_timeout_seconds) == (96, 36.5)
+
+
+def test_limits_of_the_server_are_the_drop_ins_own_and_all_of_them() -> None:
+    given = chart_docs.load_values()["server"]["limits"]
+    named = {f"{prefix}_{snake(name)}" for key, prefix in PORTS.items() for name in given[key]}
+    assert named | {"reload_config_root"} == model_server.flags.OURS
+    # null is the image's own default, which the comments tell.
+    assert not any(value for limits in given.values() for value in limits.values())
+    comments = (
+        chart_docs.VALUES.read_text(encoding="utf-8").partition("  limits:\n    rest:")[2].partition("\n  file")[0]
+    )
+    for name in named:
+        assert f"({int(model_server.flags.DEFAULTS[name])})" in comments.replace("\n      #", ""), name
+
+
+def test_limits_of_the_server_are_told_to_the_drop_in_alone(default: Rendered) -> None:
+    assert not [flag for flag in default.container("server")["args"] if "_max_" in flag or "budget" in flag]
+    drop_in = {"registry": "", "repository": "tensorflow-model-server", "tag": ""}
+    limits = {"grpc": {"maxConcurrentCalls": 5, "messageTimeoutSeconds": "0.5"}}
+    flags = render({"server": {"image": drop_in, "limits": limits}}).container("server")["args"]
+    assert {"--grpc_max_concurrent_calls=5", "--grpc_message_timeout_seconds=0.5"} <= set(flags)

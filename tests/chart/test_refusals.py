@@ -197,6 +197,20 @@ def told(values: dict[str, Any], helm: str = "helm4", *flags: str) -> list[str]:
             id="no-such-build",
         ),
         pytest.param(
+            {"server": {"limits": {"rest": {"maxHeaders": 50}}}},
+            "server.limits is set but server.image is tensorflow/serving, which has no such flags and would go on "
+            "without limits: set server.image.repository=tensorflow-model-server, registry and tag empty, or leave "
+            "server.limits out and keep strangers away by networkPolicy",
+            id="limits-nobody-reads",
+        ),
+        pytest.param(
+            {"server": {"reloadConfigRoot": "/models"}},
+            "server.reloadConfigRoot is set but server.image is tensorflow/serving, which has no such flag and lets "
+            "anybody reload anything: set server.image.repository=tensorflow-model-server, registry and tag empty, or "
+            "leave it empty",
+            id="root-nobody-reads",
+        ),
+        pytest.param(
             {"model": {"source": ARCHIVE | {"sha256": ""}}},
             "model.source.uri is set but training.enabled is true, and model.source is for a model this release does "
             "not train: set training.enabled=false, or leave it out",

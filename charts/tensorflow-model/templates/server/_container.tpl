@@ -9,6 +9,9 @@
 {{- with .Values.server.reloadConfigRoot }}
 - --reload_config_root={{ . }}
 {{- end }}
+{{- with include "tensorflow-model.server.limits" .Values.server.limits }}
+{{ . }}
+{{- end }}
 {{- if include "tensorflow-model.server.hasModelConfig" . }}
 - --model_config_file=/etc/tensorflow-serving/model_config.txt
 # Labels are read before versions are loaded.
@@ -32,6 +35,19 @@
 {{- if .Values.server.tls.secretName }}
 - --ssl_config_file=/ssl-config/ssl_config.txt
 {{- end }}
+{{- end }}
+
+{{/* Flags of the drop-in for the limits that have a value; "" where none has one. Takes server.limits. */}}
+{{- define "tensorflow-model.server.limits" -}}
+{{- $lines := list }}
+{{- range $port, $flags := dict "rest" "rest_api" "grpc" "grpc" }}
+  {{- range $name, $value := index (default dict $) $port }}
+    {{- if not (kindIs "invalid" $value) }}
+      {{- $lines = append $lines (printf "- --%s_%s=%s" $flags (snakecase $name) (include "tensorflow-model.number" $value)) }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- $lines | join "\n" }}
 {{- end }}
 
 {{/* Environment of the model server. Takes nothing. */}}

@@ -4,6 +4,7 @@
 {{- include "tensorflow-model.validation.batching" .Values.server.batching }}
 {{- include "tensorflow-model.validation.requestSize" . }}
 {{- include "tensorflow-model.validation.tls" .Values.server.tls }}
+{{- include "tensorflow-model.validation.dropIn" .Values.server }}
 {{- if and (include "tensorflow-model.model.isFollowed" .) (eq (int .Values.server.fileSystemPollWaitSeconds) 0) }}
 server.fileSystemPollWaitSeconds is 0, so the server never sees the versions that the follower hands over (nothing pins one): set it to 1 or more, set model.version, or set loader.follow=false
 {{- end }}
@@ -70,6 +71,19 @@ server.tls.{{ $key }} is set but server.tls.secretName is empty, so gRPC is plai
 {{- end }}
 {{- else if and .clientVerify (not .clientSecretName) }}
 server.tls.clientVerify is true but the api has no certificate to show: set server.tls.clientSecretName
+{{- end }}
+{{- end }}
+
+{{/* What only the drop-in does: tensorflow/serving passes over flags that it does not know. Takes server. */}}
+{{- define "tensorflow-model.validation.dropIn" -}}
+{{- if hasSuffix "tensorflow/serving" .image.repository }}
+{{- $wayOut := "set server.image.repository=tensorflow-model-server, registry and tag empty" }}
+{{- if include "tensorflow-model.server.limits" .limits }}
+server.limits is set but server.image is tensorflow/serving, which has no such flags and would go on without limits: {{ $wayOut }}, or leave server.limits out and keep strangers away by networkPolicy
+{{- end }}
+{{- if .reloadConfigRoot }}
+server.reloadConfigRoot is set but server.image is tensorflow/serving, which has no such flag and lets anybody reload anything: {{ $wayOut }}, or leave it empty
+{{- end }}
 {{- end }}
 {{- end }}
 
