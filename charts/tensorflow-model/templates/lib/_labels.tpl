@@ -6,7 +6,7 @@ app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component | quote }}
 {{- end }}
 
-{{/* Labels of an object. Takes dict "root" and "component". */}}
+{{/* Labels of an object. Takes dict "root" and "component", and "labels" of its own where it has some. */}}
 {{- define "tensorflow-model.labels" -}}
 {{- $version := dict
   "app.kubernetes.io/part-of" .root.Chart.Name
@@ -15,7 +15,7 @@ app.kubernetes.io/component: {{ .component | quote }}
   "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_")
 }}
 {{- $selector := include "tensorflow-model.selectorLabels" . | fromYaml }}
-{{- merge $selector .root.Values.commonLabels $version | toYaml }}
+{{- merge $selector (default dict .labels) .root.Values.commonLabels $version | toYaml }}
 {{- end }}
 
 {{/*

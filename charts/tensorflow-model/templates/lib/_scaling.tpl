@@ -39,12 +39,7 @@ with it the application, so it is told to leave it out. Takes dict "root" and "c
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
 metadata:
-  name: {{ include "tensorflow-model.fullname" .root }}-{{ .component }}
-  labels:
-    {{- include "tensorflow-model.labels" . | nindent 4 }}
-  {{- with include "tensorflow-model.annotations" (dict "root" .root "annotations" $annotations) }}
-  {{- . | nindent 2 }}
-  {{- end }}
+  {{- include "tensorflow-model.metadata" (dict "root" .root "component" .component "annotations" $annotations) | nindent 2 }}
 spec:
   scaleTargetRef:
     apiVersion: apps/v1
@@ -80,12 +75,7 @@ spec:
 apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
-  name: {{ include "tensorflow-model.fullname" .root }}-{{ .component }}
-  labels:
-    {{- include "tensorflow-model.labels" . | nindent 4 }}
-  {{- with include "tensorflow-model.annotations" (dict "root" .root "annotations" dict) }}
-  {{- . | nindent 2 }}
-  {{- end }}
+  {{- include "tensorflow-model.metadata" . | nindent 2 }}
 spec:
   maxUnavailable: {{ $budget.maxUnavailable | toJson }}
   selector:
