@@ -86,13 +86,13 @@ class Gateway:
     def check_ready(self) -> None:
         """Return when the model is known and a server is connected; raise NotReadyError with the reason otherwise.
 
-        A gateway that has lost its last server stays ready for as long as a request may take, so that callers are told
-        to come back instead of finding nobody.
+        A gateway that has lost its servers stays ready for as long as a request may take, and while their name has no
+        address at all: no other gateway could answer then, and callers are told to come back instead of finding nobody.
         """
         if self.is_draining:
             raise NotReadyError("shutting down")
         now = time.monotonic()
-        if self._servers.are_connected:
+        if self._servers.are_connected or (self._connected and not self._servers.count):
             self._connected = now
         elif not self._connected or now - self._connected > self.config.request_timeout_seconds:
             raise NotReadyError("no server is connected")
