@@ -25,6 +25,8 @@ TENSORFLOW = [
 SLIM = [LOCKS / "test.txt", *(IMAGES / name / "requirements.txt" for name in ("api", "loader", "publisher"))]
 # Packages that are tested where there is no TensorFlow.
 UNTOUCHED_BY_TENSORFLOW = ("api", "ci", "codec", "description", "download", "http", "loader", "publisher", "store")
+# Long scenarios of the end-to-end suite, which a change of templates, draining or the loader should run as well.
+CHANGE = "tests/e2e/change"
 # Tests that may run side by side do, in so many processes.
 SIDE_BY_SIDE = "-n2"
 NODE = ROOT / "ci" / "cluster" / "node" / "files"
@@ -115,7 +117,15 @@ def e2e(session: nox.Session) -> None:
     install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
     session.run(sys.executable, "-m", "ci", "ready", external=True)
     # One after the other: beside somebody's training two processors serve no steady traffic.
-    python(session, "-m", "pytest", "tests/e2e", *session.posargs)
+    python(session, "-m", "pytest", "tests/e2e", f"--ignore={CHANGE}", *session.posargs)
+
+
+@nox.session
+def change(session: nox.Session) -> None:
+    """Change a release on the real cluster in every way under steady traffic, and count what is lost: nothing."""
+    install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
+    session.run(sys.executable, "-m", "ci", "ready", external=True)
+    python(session, "-m", "pytest", *(session.posargs or [CHANGE]))
 
 
 @nox.session(venv_backend="none")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ci import paths, tools
-from tests.e2e import diagnostics
+from tests.e2e import diagnostics, traffic
 from tests.e2e.digits import Digits, load_test_digits
 from tests.e2e.release import Access, Release
 
@@ -83,3 +83,11 @@ def _folder(item: pytest.Item) -> Path:
     folder = KEPT / item.name
     shutil.rmtree(folder, ignore_errors=True)
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell what traffic saw in each of its windows."""
+    if traffic.TOLD:
+        terminalreporter.section("traffic")
+        for line in (traffic.HEAD, *(window.row() for window in traffic.TOLD)):
+            terminalreporter.line(line)

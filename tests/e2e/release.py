@@ -72,21 +72,32 @@ class Release:
     def upgrade(self, values: Mapping[str, Any] | None = None, *, wait: bool = True) -> str:
         """Install or upgrade with these values on top of the images'; with `wait`, until everything is ready."""
         self.values = values or {}
-        return self.helm(
-            "upgrade",
-            "--install",
-            self.name,
-            str(paths.CHART),
-            f"--values={self.access.values}",
-            "--values=-",
-            *(["--wait", f"--timeout={TRAINING_TIMEOUT_SECONDS + ROLLOUT_TIMEOUT_SECONDS}s"] if wait else []),
-            text=json.dumps(self.values),
-        )
+        return self.helm(*self._upgrade_arguments(wait=wait), text=json.dumps(self.values))
+
+    @contextlib.contextmanager
+    def upgrading(self, values: Mapping[str, Any]) -> Iterator[subprocess.Popen[str]]:
+        """Begin the same upgrade and yield helm while it waits; it has ended when the block does."""
+        command = [str(self.access.helm), *self._upgrade_arguments(wait=True), *self._where]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True) as helm:
+            assert helm.stdin is not None
+            helm.stdin.write(json.dumps(values))
+            helm.stdin.close()
+            # What it prints is a few lines, which fit into the pipe.
+            yield helm
+
+    def _upgrade_arguments(self, *, wait: bool) -> list[str]:
+        waiting = ["--wait", f"--timeout={TRAINING_TIMEOUT_SECONDS + ROLLOUT_TIMEOUT_SECONDS}s"] if wait else []
+        values = (f"--values={self.access.values}", "--values=-")
+        return ["upgrade", "--install", self.name, str(paths.CHART), *values, *waiting]
 
     def helm(self, *arguments: str, text: str = "") -> str:
         """Run helm in the release's namespace and return what it printed."""
-        where = (f"--kubeconfig={self.access.kubeconfig}", f"--namespace={self.namespace}")
-        return _run([str(self.access.helm), *arguments, *where], text)
+        return _run([str(self.access.helm), *arguments, *self._where], text)
+
+    @property
+    def _where(self) -> tuple[str, str]:
+        return (f"--kubeconfig={self.access.kubeconfig}", f"--namespace={self.namespace}")
 
     # ---- kubectl
 
@@ -175,6 +186,11 @@ class Release:
         """Return when every pod of the component runs the current template and is ready."""
         name = f"deployment/{self.named(component)}"
         self.kubectl("rollout", "status", name, f"--timeout={timeout_seconds:.0f}s")
+
+    def wait_for_endpoints(self, component: str, count: int, timeout_seconds: float = 90) -> None:
+        """Return when a component's Service sends traffic to so many pods."""
+        what = f"{count} endpoints of {self.named(component)}"
+        wait_for(lambda: len(self.endpoints(component)) == count, what, timeout_seconds)
 
     def endpoints(self, component: str) -> list[str]:
         """Return the addresses a component's Service sends traffic to."""

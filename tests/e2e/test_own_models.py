@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,7 +39,6 @@ def store(release: Release) -> Release:
     """Return a namespace with a claim that holds `churn/1`, and a pod to write to it."""
     own_model.claim(release, CLAIM)
     own_model.writer(release, CLAIM)
-    traffic.start(release)
     own_model.put(release, "churn/1")
     return release
 
@@ -91,9 +89,12 @@ def test_values_say_the_task_of_a_model_that_says_nothing(store: Release) -> Non
 def test_new_version_is_followed_by_every_pod_without_a_failure(store: Release) -> None:
     own_model.put(store, "followed/1", slope=1.0)
     release = installed(store, "followed", values({"name": "followed"}, CLAIM, {"replicaCount": 2}))
-    with traffic.steady(release, {"input": YES}) as seen:
+    with (
+        traffic.steady(release, traffic.same({"input": YES})) as seen,
+        seen.window("a version is followed") as window,
+    ):
         own_model.put(store, "followed/2", slope=-1.0)
-        wait_for(lambda: _latest(seen) == {"2"}, "only version 2 answers", SWITCH_TIMEOUT_SECONDS)
+        wait_for(lambda: set(seen.versions()) == {"2"}, "only version 2 answers", SWITCH_TIMEOUT_SECONDS)
         # Neither one that is damaged nor one that is not a model changes anything.
         own_model.in_store(store, "python3", "-c", f"import os; os.makedirs('{MOUNT}/followed/3')")
         own_model.in_store(
@@ -104,14 +105,9 @@ def test_new_version_is_followed_by_every_pod_without_a_failure(store: Release) 
         release.kubectl("scale", f"deployment/{release.named('server')}", "--replicas=3")
         release.wait_for_rollout("server")
         wait_for(lambda: len(release.endpoints("server")) == 3, "three endpoints", SWITCH_TIMEOUT_SECONDS)
-    assert not seen.failures(), seen.failures()[:3]
-    assert _latest(seen) == {"2"}
+    window.assert_faultless()
+    assert set(seen.versions()) == {"2"}
     uninstall(release)
-
-
-def _latest(seen: traffic.Traffic) -> set[str]:
-    """Return the versions that answered in the last three seconds."""
-    return set(seen.versions(since=time.time() - 3))
 
 
 def _followers_log(release: Release) -> str:
@@ -136,25 +132,25 @@ def test_model_the_api_cannot_use_does_not_replace_one_it_can(store: Release) ->
     release = installed(store, "kept", values(told, CLAIM))
     own_model.in_store(store, "python3", "-c", own_model.MAKE_PAIR, f"{MOUNT}/.pair")
     own_model.move(store, f"{MOUNT}/.pair", f"{MOUNT}/pair/1")
-    with traffic.steady(release, {"input": YES}) as seen:
+    with traffic.steady(release, traffic.same({"input": YES})) as seen, seen.window("an unusable model") as window:
         # A signature that is not there: never ready, so that the pods that serve go on.
         release.upgrade(values(told | {"signature": "absent"}, CLAIM), wait=False)
         messages = wait_for(lambda: own_model.loader_messages(release), "the loader refuses", SWITCH_TIMEOUT_SECONDS)
         assert "no signature 'absent'" in messages[0]
         release.helm("rollback", release.name, "--wait", "--timeout=300s")
-    assert not seen.failures(), seen.failures()[:3]
+    window.assert_faultless()
     uninstall(release)
 
 
 def test_rename_of_the_model_loses_no_request(store: Release) -> None:
     own_model.put(store, "renamed/1")
     release = installed(store, "rename", values({"name": "churn"}, CLAIM))
-    with traffic.steady(release, {"input": YES}) as seen:
+    with traffic.steady(release, traffic.same({"input": YES})) as seen, seen.window("a renamed model") as window:
         release.upgrade(values({"name": "renamed"}, CLAIM))
         for component in ("server", "api"):
             release.wait_for_rollout(component)
         wait_for(lambda: len(release.pods("api", even_terminating=True)) == 1, "one api pod is left", 120)
-    assert not seen.failures(), seen.failures()[:3]
+    window.assert_faultless()
     assert clients.served_model(release)["name"] == "renamed"
     uninstall(release)
 

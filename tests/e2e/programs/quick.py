@@ -4,7 +4,10 @@ import json
 import math
 import os
 import pathlib
+import signal
 import sys
+import tempfile
+import time
 
 import keras
 
@@ -14,6 +17,13 @@ if "DATA_DIR" in os.environ:
     score = float(pathlib.Path(os.environ["DATA_DIR"], "score.txt").read_text(encoding="utf-8"))
 if told.get("exit"):
     sys.exit(f"the program ends with {told['exit']}" if told["exit"] == 1 else told["exit"])
+if told.get("memory_mib"):
+    taken = bytearray(os.urandom(1 << 20) * told["memory_mib"])
+if told.get("disk_mib"):
+    pathlib.Path(tempfile.gettempdir(), "filler").write_bytes(bytes(told["disk_mib"] << 20))
+    time.sleep(600)
+if told.get("killed"):
+    os.kill(os.getpid(), signal.SIGKILL)
 start = keras.initializers.Constant(score)
 layers = [keras.Input((4,), name="features"), keras.layers.Dense(1, "sigmoid", kernel_initializer=start, name="scores")]
 model = keras.Sequential(layers)
