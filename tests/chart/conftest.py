@@ -1,4 +1,4 @@
-"""Every values case rendered by every Helm, once, and shared."""
+"""Every values case rendered once, and shared."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.rendering import CASES, HELMS, Rendered, render, render_case
+from tests.chart.rendering import CASES, Rendered, render, render_case
 
 
-@pytest.fixture(params=[f"{case}-{helm}" for case in CASES for helm in HELMS])
+@pytest.fixture(params=CASES)
 def rendered(request: pytest.FixtureRequest) -> Rendered:
-    """Return one values case rendered by one Helm; a test that takes it runs for all of them."""
-    case, _, helm = request.param.rpartition("-")
-    return render_case(case, helm)
+    """Return one values case rendered; a test that takes it runs for all of them. All Helms render the same
+    (test_rendering.py).
+    """
+    return render_case(request.param)
 
 
 @pytest.fixture

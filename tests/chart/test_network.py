@@ -71,6 +71,7 @@ def test_ingress_leads_to_the_api(everything: Rendered) -> None:
                 "http": {"paths": [{"path": "/predict", "pathType": "Exact", "backend": backend}]},
             },
             {"host": "all.example.com", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}},
+            {"http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}},
         ],
     }
     assert at(ingress, "metadata.annotations")["example.com/ingress"] == "api"
@@ -82,7 +83,13 @@ def test_route_leads_to_the_api(everything: Rendered) -> None:
     assert at(route, "spec") == {
         "parentRefs": [{"name": "public", "namespace": "gateways"}],
         "hostnames": ["route.example.com"],
-        "rules": [{"backendRefs": [{"name": "clothes-api", "port": 18080}]}],
+        "rules": [
+            {
+                "backendRefs": [{"name": "clothes-api", "port": 18080}],
+                "matches": [{"path": {"type": "PathPrefix", "value": "/predict"}}],
+                "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["x-debug"]}}],
+            }
+        ],
     }
 
 

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 # The order of design.md: what all components have in common stands in the same order in each.
 COMMON = [
-    "image", "replicaCount", "autoscaling", "resources", "service", "startupProbe", "readinessProbe", "livenessProbe",
-    "podSecurityContext", "securityContext", "nodeSelector", "tolerations", "affinity", "topologySpreadConstraints",
-    "podDisruptionBudget", "priorityClassName", "runtimeClassName", "podAnnotations", "podLabels", "extraArgs",
-    "extraEnv", "extraEnvFrom", "extraVolumes", "extraVolumeMounts", "terminationGracePeriodSeconds",
+    "image", "replicaCount", "autoscaling", "strategy", "revisionHistoryLimit", "resources", "service", "startupProbe",
+    "readinessProbe", "livenessProbe", "podSecurityContext", "securityContext", "nodeSelector", "tolerations", "affinity",
+    "topologySpreadConstraints", "podDisruptionBudget", "priorityClassName", "runtimeClassName", "schedulerName",
+    "resourceClaims", "hostAliases", "dnsPolicy", "dnsConfig", "annotations", "labels", "podAnnotations", "podLabels",
+    "extraArgs", "extraEnv", "extraEnvFrom", "extraVolumes", "extraVolumeMounts", "extraInitContainers",
+    "extraContainers", "tmpSizeLimit", "terminationGracePeriodSeconds",
 ]  # fmt: skip
 
 
@@ -94,7 +96,7 @@ def test_every_default_and_example_is_valid() -> None:
 
 
 def test_components_have_their_common_keys_in_the_same_order() -> None:
-    for component in ("training", "server", "api"):
+    for component in ("training", "server", "api", "tensorboard"):
         keys = [key for key in chart_docs.load_values()[component] if key in COMMON]
         assert keys == [key for key in COMMON if key in keys], component
 

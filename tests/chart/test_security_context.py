@@ -57,7 +57,14 @@ def test_programs_have_a_place_to_write(rendered: Rendered) -> None:
         component = COMPONENTS[item["metadata"]["labels"]["app.kubernetes.io/component"]]
         mounts = {mount["mountPath"]: mount["name"] for mount in containers(item)[component.container]["volumeMounts"]}
         volumes = {volume["name"]: volume for volume in pod_spec(item)["volumes"]}
-        assert volumes[mounts["/tmp"]]["emptyDir"] == {}, name_of(item)  # noqa: S108 - of the container
+        assert volumes[mounts["/tmp"]]["emptyDir"]["sizeLimit"], name_of(item)  # noqa: S108 - of the container
+
+
+def test_no_pod_can_fill_its_nodes_disk(rendered: Rendered) -> None:
+    for item in rendered.pod_makers():
+        for volume in pod_spec(item).get("volumes", []):
+            if "emptyDir" in volume and not volume["name"].startswith("extra-"):
+                assert volume["emptyDir"].get("sizeLimit"), f"{name_of(item)}: {volume['name']}"
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

@@ -1,7 +1,7 @@
 {{/* The first fields of every pod spec: identity and user. Takes dict "root" and "component". */}}
 {{- define "tensorflow-model.podHead" -}}
 {{- include "tensorflow-model.inputs" (dict "template" "podHead" "needs" (list "root" "component") "given" .) -}}
-{{- with concat .root.Values.global.imagePullSecrets .root.Values.imagePullSecrets | uniq -}}
+{{- with include "tensorflow-model.imagePullSecrets" .root | fromYamlArray -}}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{ end -}}
@@ -27,8 +27,27 @@ and "component".
     claimName: {{ include "tensorflow-model.modelStore.claimName" .root | quote }}
 {{ end -}}
 - name: tmp
-  emptyDir: {}
+  {{- include "tensorflow-model.emptyDir" (index .root.Values .component).tmpSizeLimit | nindent 2 }}
 {{- with (index .root.Values .component).extraVolumes }}
 {{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Pull secrets of every pod as a pod has them, given by name or as a reference. Takes the root context. */}}
+{{- define "tensorflow-model.imagePullSecrets" -}}
+{{- $secrets := list }}
+{{- range concat (default list .Values.global.imagePullSecrets) (default list .Values.imagePullSecrets) }}
+  {{- $secrets = append $secrets (ternary (dict "name" .) . (kindIs "string" .)) }}
+{{- end }}
+{{- $secrets | uniq | toYaml }}
+{{- end }}
+
+{{/* A folder that goes with the pod. Takes how much it may hold; empty means no limit. */}}
+{{- define "tensorflow-model.emptyDir" -}}
+{{- if . -}}
+emptyDir:
+  sizeLimit: {{ . | quote }}
+{{- else -}}
+emptyDir: {}
 {{- end }}
 {{- end }}

@@ -1,21 +1,48 @@
 {{/* The fewest pods a component has with autoscaling. Takes the component's values. */}}
 {{- define "tensorflow-model.minReplicas" -}}
-{{- ternary .replicaCount .autoscaling.minReplicas (kindIs "invalid" .autoscaling.minReplicas) | int }}
+{{- /* 1 is what an autoscaler has without a number. */}}
+{{- ternary (ternary 1 .replicaCount (kindIs "invalid" .replicaCount)) .autoscaling.minReplicas (kindIs "invalid" .autoscaling.minReplicas) | int }}
 {{- end }}
 
-{{/* The most pods a component can have. Takes the component's values. */}}
+{{/* The most pods a component can have, as far as values tell: another's autoscaler may have any. Takes the component's values. */}}
 {{- define "tensorflow-model.maxReplicas" -}}
-{{- ternary .autoscaling.maxReplicas .replicaCount .autoscaling.enabled | int }}
+{{- if .autoscaling.enabled }}
+{{- .autoscaling.maxReplicas | int }}
+{{- else }}
+{{- ternary 1000 .replicaCount (kindIs "invalid" .replicaCount) | int }}
+{{- end }}
 {{- end }}
 
 {{/*
-The rolling update of a component that must not lose a request: a new pod is ready before an old one goes. Takes nothing.
+How many pods a component's Deployment has, and how they are replaced: no number where an autoscaler, the chart's or
+another, owns it. Takes dict "root" and "component".
 */}}
+{{- define "tensorflow-model.replicas" -}}
+{{- include "tensorflow-model.inputs" (dict "template" "replicas" "needs" (list "root" "component") "given" .) -}}
+{{- $values := index .root.Values .component }}
+{{- if not (or $values.autoscaling.enabled (kindIs "invalid" $values.replicaCount)) }}
+replicas: {{ $values.replicaCount | int }}
+{{- end }}
+{{- end }}
+
+{{/* How a component's pods are replaced, or nothing. Takes dict "root" and "component". */}}
 {{- define "tensorflow-model.strategy" -}}
-type: RollingUpdate
-rollingUpdate:
-  maxSurge: 1
-  maxUnavailable: 0
+{{- include "tensorflow-model.inputs" (dict "template" "strategy" "needs" (list "root" "component") "given" .) -}}
+{{- $values := index .root.Values .component }}
+{{- $strategy := $values.strategy }}
+{{- if eq (default "" $strategy.type) "Recreate" }}
+  {{- /* The default's, which Kubernetes refuses beside Recreate. */}}
+  {{- $strategy = omit $strategy "rollingUpdate" }}
+{{- else if not $strategy.rollingUpdate }}
+  {{- $strategy = omit $strategy "rollingUpdate" }}
+{{- end }}
+{{- with $strategy }}
+strategy:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if not (kindIs "invalid" $values.revisionHistoryLimit) }}
+revisionHistoryLimit: {{ $values.revisionHistoryLimit | int }}
+{{- end }}
 {{- end }}
 
 {{/*
@@ -34,7 +61,7 @@ with it the application, so it is told to leave it out. Takes dict "root" and "c
 {{- include "tensorflow-model.inputs" (dict "template" "hpa" "needs" (list "root" "component") "given" .) -}}
 {{- $values := index .root.Values .component }}
 {{- $autoscaling := $values.autoscaling }}
-{{- $annotations := dict "argocd.argoproj.io/ignore-healthcheck" "true" }}
+{{- $annotations := merge (dict) (default dict $autoscaling.annotations) (dict "argocd.argoproj.io/ignore-healthcheck" "true") }}
 {{- if $autoscaling.enabled }}
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
@@ -77,7 +104,11 @@ kind: PodDisruptionBudget
 metadata:
   {{- include "tensorflow-model.metadata" . | nindent 2 }}
 spec:
-  maxUnavailable: {{ $budget.maxUnavailable | toJson }}
+  {{- range $name := list "maxUnavailable" "minAvailable" }}
+  {{- if not (kindIs "invalid" (index $budget $name)) }}
+  {{ $name }}: {{ index $budget $name | toJson }}
+  {{- end }}
+  {{- end }}
   selector:
     matchLabels:
       {{- include "tensorflow-model.selectorLabels" . | nindent 6 }}

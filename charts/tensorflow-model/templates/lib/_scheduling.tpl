@@ -1,9 +1,9 @@
-{{/* Where a component's pods run, or nothing. Takes dict "root" and "component". */}}
+{{/* Where a component's pods run and what they find there, or nothing. Takes dict "root" and "component". */}}
 {{- define "tensorflow-model.scheduling" -}}
 {{- include "tensorflow-model.inputs" (dict "template" "scheduling" "needs" (list "root" "component") "given" .) -}}
 {{- $values := index .root.Values .component }}
 {{- $fields := dict }}
-{{- range $name := list "nodeSelector" "tolerations" "priorityClassName" "runtimeClassName" }}
+{{- range $name := list "nodeSelector" "tolerations" "priorityClassName" "runtimeClassName" "schedulerName" "resourceClaims" "hostAliases" "dnsPolicy" "dnsConfig" }}
   {{- with index $values $name }}
     {{- $_ := set $fields $name . }}
   {{- end }}

@@ -5,12 +5,7 @@ and where they come from. Takes the root context.
 {{- define "tensorflow-model.loader.volumes" -}}
 {{- $source := include "tensorflow-model.model.source" . | fromJson -}}
 - name: models
-  {{- with .Values.loader.sizeLimit }}
-  emptyDir:
-    sizeLimit: {{ . | quote }}
-  {{- else }}
-  emptyDir: {}
-  {{- end }}
+  {{- include "tensorflow-model.emptyDir" .Values.loader.sizeLimit | nindent 2 }}
 {{- with $source.image }}
 - name: model-image
   image:

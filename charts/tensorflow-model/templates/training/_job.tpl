@@ -40,3 +40,9 @@ Takes the root context.
 {{- $spec := include "tensorflow-model.training.jobSpec" (dict "root" . "isScheduled" false) | fromYaml }}
 {{- printf "%s-training-%s" (include "tensorflow-model.fullname" .) ($spec | toJson | sha256sum | trunc 8) }}
 {{- end }}
+
+{{/* Labels and annotations of the Job and of a schedule's, as JSON; its pods have others. Takes the root context. */}}
+{{- define "tensorflow-model.training.ownMetadata" -}}
+{{- $key := dict "tensorflow-model/model-key" (include "tensorflow-model.model.key" .) }}
+{{- dict "labels" (merge $key (default dict .Values.training.labels)) "annotations" (default dict .Values.training.annotations) | toJson }}
+{{- end }}

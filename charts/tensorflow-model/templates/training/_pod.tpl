@@ -20,6 +20,9 @@ spec:
   restartPolicy: Never
   terminationGracePeriodSeconds: {{ $training.terminationGracePeriodSeconds | int }}
   initContainers:
+    {{- with $training.extraInitContainers }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
     {{- include "tensorflow-model.check.container" . | nindent 4 }}
     {{- include "tensorflow-model.training.container" . | nindent 4 }}
     {{- if $training.blessing.enabled }}
@@ -40,7 +43,8 @@ spec:
   persistentVolumeClaim:
     claimName: {{ include "tensorflow-model.workspace.claimName" . | quote }}
   {{- else }}
-  emptyDir: {}
+  emptyDir:
+    sizeLimit: {{ $training.workspace.size | quote }}
   {{- end }}
 - name: check
   emptyDir:
@@ -72,17 +76,17 @@ spec:
       - key: {{ $training.data.caBundle.key | default "ca.crt" | quote }}
         path: ca.crt
 {{- end }}
+# No more than a server's pod has room for.
 - name: output
-  emptyDir: {}
+  {{- include "tensorflow-model.emptyDir" .Values.loader.sizeLimit | nindent 2 }}
 - name: candidate
-  emptyDir: {}
+  {{- include "tensorflow-model.emptyDir" .Values.loader.sizeLimit | nindent 2 }}
 - name: own-tmp
   emptyDir:
     sizeLimit: 1Gi
 {{- if $training.blessing.enabled }}
 - name: server-tmp
-  emptyDir:
-    sizeLimit: 1Gi
+  {{- include "tensorflow-model.emptyDir" .Values.server.tmpSizeLimit | nindent 2 }}
 {{- with .Values.server.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
