@@ -116,8 +116,14 @@ def e2e(session: nox.Session) -> None:
     """Bring up a real cluster and prove the path from data to prediction on it."""
     install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
     session.run(sys.executable, "-m", "ci", "ready", external=True)
-    # One after the other: beside somebody's training two processors serve no steady traffic.
-    python(session, "-m", "pytest", "tests/e2e", f"--ignore={CHANGE}", *session.posargs)
+    suite = ("-m", "pytest", "tests/e2e", f"--ignore={CHANGE}")
+    if session.posargs:
+        python(session, *suite, *session.posargs)
+        return
+    # Most of the time is waiting, which may be done side by side. Steady traffic has the machine for itself: beside
+    # somebody's training two processors serve none.
+    python(session, *suite, "-m", "not traffic", SIDE_BY_SIDE, "--dist=loadfile")
+    python(session, *suite, "-m", "traffic")
 
 
 @nox.session

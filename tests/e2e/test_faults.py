@@ -33,7 +33,8 @@ with open(sys.argv[1], "r+b") as file:
 
 def values(**training: Any) -> dict[str, Any]:
     """Return values for a quick training, with a fixed number of pods."""
-    return {"training": {"params": {"epochs": 1}, **training}, "server": FIXED, "api": FIXED}
+    params = {"epochs": 1, "batch_size": 256, **training.pop("params", {})}
+    return {"training": {"params": params, **training}, "server": FIXED, "api": FIXED}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_killed_server_comes_back_and_predicts(installed: Release) -> None:
 def test_model_below_the_gate_is_not_published(installed: Release) -> None:
     before = clients.served_model(installed)
     below = values(gates=[{"metric": "accuracy", "min": 0.999}])
-    below["training"]["params"] = {"epochs": 1, "seed": 7}
+    below["training"]["params"]["seed"] = 7
     installed.upgrade(below, wait=False)
     job = installed.wait_for_job("Failed")
     pods = training.pods(installed, job.metadata.name)
@@ -68,7 +69,7 @@ def test_model_below_the_gate_is_not_published(installed: Release) -> None:
 
 def test_missing_data_fails_at_once_and_is_named(installed: Release) -> None:
     # Another seed: a model that is published already is not trained, so its data is not read.
-    bad = values(extraEnv=[{"name": "DATASETS_DIR", "value": "/nowhere"}], params={"epochs": 1, "seed": 8})
+    bad = values(extraEnv=[{"name": "DATASETS_DIR", "value": "/nowhere"}], params={"seed": 8})
     installed.upgrade(bad, wait=False)
     job = installed.wait_for_job("Failed")
     ended = training.ends(training.pods(installed, job.metadata.name)[-1])["training"]
@@ -78,7 +79,7 @@ def test_missing_data_fails_at_once_and_is_named(installed: Release) -> None:
 
 
 def test_raised_deadline_revives_a_training_that_ran_out_of_time(installed: Release) -> None:
-    late = values(activeDeadlineSeconds=5, params={"epochs": 1, "seed": 9})
+    late = values(activeDeadlineSeconds=5, params={"seed": 9})
     installed.upgrade(late, wait=False)
     installed.wait_for_job("Failed")
     installed.upgrade({**late, "training": {**late["training"], "activeDeadlineSeconds": 600}}, wait=False)

@@ -48,7 +48,7 @@ def refused(release: Release) -> Iterator[dict[str, Release]]:
         one.upgrade(REFUSED[name][0], wait=False)
     yield releases
     for one in releases.values():
-        one.helm("uninstall", one.name, "--wait", "--timeout=120s")
+        one.helm("uninstall", one.name)
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -35,7 +35,7 @@ def values(seed: int, **model_and_config: Any) -> dict[str, Any]:
         "batching": {"enabled": True, "maxBatchSize": 256, "batchTimeoutMicros": 1000, "allowedBatchSizes": [16, 256]},
         "config": model_and_config.get("config", {}),
     }
-    params = {"epochs": 1, "seed": seed}
+    params = {"epochs": 1, "batch_size": 256, "seed": seed}
     return {
         "training": {"params": params},
         "server": server,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.e2e import traffic
 from tests.e2e.change import serving
 from tests.e2e.departures import Departures
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from tests.e2e.digits import Digits
     from tests.e2e.release import Release
 
+pytestmark = pytest.mark.traffic
 SWITCH_TIMEOUT_SECONDS = 90
 
 

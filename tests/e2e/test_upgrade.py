@@ -23,8 +23,10 @@ SWITCH_TIMEOUT_SECONDS = 60
 
 def values(**server: Any) -> dict[str, Any]:
     """Return values for a quick training, with a fixed number of pods."""
-    fixed = {"autoscaling": {"enabled": False}}
-    return {"training": {"params": {"epochs": 1}}, "server": {**fixed, **server}, "api": fixed}
+    # Nobody asks while pods stop, so that they need not go on answering.
+    fixed = {"autoscaling": {"enabled": False}, "preStopSleepSeconds": 1}
+    params = {"epochs": 1, "batch_size": 256}
+    return {"training": {"params": params}, "server": {**fixed, **server}, "api": {**fixed, "drainSeconds": 1}}
 
 
 @pytest.fixture(scope="module")
