@@ -75,6 +75,16 @@ def lint(session: nox.Session) -> None:
     session.run("mypy", "noxfile.py", "ci", "tests", *(str(path) for path in SOURCES))
     session.run("shellcheck", *SCRIPTS, *(str(path) for path in sorted(IMAGES.glob("**/*.sh"))))
     session.run("yamllint", "--strict", ".")
+    # It hands the scripts in workflows to the shellcheck of this environment.
+    session.run(sys.executable, "-m", "ci", "workflows", external=True)
+    session.notify("manifests")
+
+
+@nox.session
+def manifests(session: nox.Session) -> None:
+    """Hold what the chart renders to kube-score and checkov, but for ci/lint/waived.toml (part of lint)."""
+    install(session, LOCKS / "manifests.txt")
+    python(session, "-m", "ci.lint.manifests")
 
 
 @nox.session

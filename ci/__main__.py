@@ -8,7 +8,7 @@ import sys
 from ci import demo, lock, paths, tools
 from ci.cluster import providers
 from ci.images import components
-from ci.steps import StepError, step
+from ci.steps import StepError, run, step
 
 PROVIDERS = ("kind", "minikube", "existing")
 
@@ -50,6 +50,9 @@ def _parser() -> argparse.ArgumentParser:
 
     programs = commands.add_parser("tools", help="build or download helm, kind and kubectl")
     programs.set_defaults(run=lambda _: tools.provide_all())
+
+    workflows = commands.add_parser("workflows", help="check .github/workflows with actionlint")
+    workflows.set_defaults(run=lambda _: run([tools.actionlint(), "-color"], cwd=paths.ROOT))
 
     pins = commands.add_parser("lock", help="pin every requirement file again")
     pins.add_argument("--upgrade", action="store_true", help="take newer versions where allowed")

@@ -100,6 +100,7 @@ LOCK_FILES = (
     Lock(LOCKS / "chart.txt", group="chart"),
     Lock(LOCKS / "e2e.txt", group="e2e", constraints=(API_LOCK,)),
     Lock(LOCKS / "lint.txt", group="lint", constraints=(API_LOCK,)),
+    Lock(LOCKS / "manifests.txt", group="manifests"),
     Lock(LOCKS / "load.txt", group="load", constraints=(API_LOCK,)),
     # TensorFlow's version is the project's, its dependencies are not: MLServer wants an older protobuf.
     *(

@@ -26,15 +26,23 @@ GO_MINIMUM = (1, 26)
 LDFLAGS = "-s -w"
 # Debug information would be stripped by the linker (-s -w) anyway: not writing it saves a seventh of the time.
 BUILD_ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-trimpath -buildvcs=false -gcflags=all=-dwarf=false"}
-# Where the projects publish their binaries, each with a file of its SHA-256 beside it.
+# Where the projects publish their binaries, and the file that tells their SHA-256; {plain} is a version without its v.
 DOWNLOADS = {
     "kind": (
         "https://github.com/kubernetes-sigs/kind/releases/download/{version}/kind-{os}-{arch}",
-        ".sha256sum",
+        "kind-{os}-{arch}.sha256sum",
     ),
-    "helm": ("https://get.helm.sh/helm-{version}-{os}-{arch}.tar.gz", ".sha256sum"),
-    "helm3": ("https://get.helm.sh/helm-{version}-{os}-{arch}.tar.gz", ".sha256sum"),
-    "kubectl": ("https://dl.k8s.io/release/{version}/bin/{os}/{arch}/kubectl", ".sha256"),
+    "helm": ("https://get.helm.sh/helm-{version}-{os}-{arch}.tar.gz", "helm-{version}-{os}-{arch}.tar.gz.sha256sum"),
+    "helm3": ("https://get.helm.sh/helm-{version}-{os}-{arch}.tar.gz", "helm-{version}-{os}-{arch}.tar.gz.sha256sum"),
+    "kubectl": ("https://dl.k8s.io/release/{version}/bin/{os}/{arch}/kubectl", "kubectl.sha256"),
+    "kube-score": (
+        "https://github.com/zegl/kube-score/releases/download/{version}/kube-score_{plain}_{os}_{arch}.tar.gz",
+        "checksums.txt",
+    ),
+    "actionlint": (
+        "https://github.com/rhysd/actionlint/releases/download/{version}/actionlint_{plain}_{os}_{arch}.tar.gz",
+        "actionlint_{plain}_checksums.txt",
+    ),
 }
 DOWNLOAD_TIMEOUT_SECONDS = 120
 
@@ -64,6 +72,18 @@ def helm3() -> Path:
 def kind() -> Path:
     """Return the pinned kind: node images are made for one version of it."""
     return _provide("kind", versions.of_module("kind"))
+
+
+@functools.cache
+def kube_score() -> Path:
+    """Return the pinned kube-score."""
+    return _provide("kube-score", versions.of_module("kube-score"))
+
+
+@functools.cache
+def actionlint() -> Path:
+    """Return the pinned actionlint."""
+    return _provide("actionlint", versions.of_module("actionlint"))
 
 
 @functools.cache
@@ -177,23 +197,35 @@ def _named(binary: Path, name: str) -> Path:
 def _download(name: str, version: str) -> Path:
     target = paths.cache() / "bin" / f"{name}-{version}"
     arch = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), platform.machine())
-    template, suffix = DOWNLOADS[name]
-    url = template.format(version=version, os="darwin" if sys.platform == "darwin" else "linux", arch=arch)
+    facts = {"version": version, "plain": version.removeprefix("v"), "arch": arch}
+    facts["os"] = "darwin" if sys.platform == "darwin" else "linux"
+    url, sums = (part.format(**facts) for part in DOWNLOADS[name])
+    folder_url, _, file_name = url.rpartition("/")
 
     def fetch(partial: Path) -> None:
-        published = _get(url + suffix).decode().split()[0]
+        published = _sum_of(file_name, _get(f"{folder_url}/{sums}").decode())
         with tempfile.TemporaryDirectory() as folder:
-            archive = Path(folder) / url.rpartition("/")[2]
+            archive = Path(folder) / file_name
             archive.write_bytes(_get(url))
             if hashlib.sha256(archive.read_bytes()).hexdigest() != published:
                 raise StepError(f"{url} does not have the SHA-256 published beside it", hint="try again later")
             if archive.suffixes[-2:] == [".tar", ".gz"]:
                 with tarfile.open(archive) as packed:
                     packed.extractall(folder, filter="data")
-                archive = next(Path(folder).glob("*/helm"))
+                # Helm 3 is called helm in its archive as well.
+                archive = next(path for path in Path(folder).rglob(name.rstrip("3")) if path.is_file())
             shutil.copy(archive, partial)
 
     return _made(target, f"download {name} {version}", fetch)
+
+
+def _sum_of(name: str, sums: str) -> str:
+    """Return the SHA-256 of a file from what `sha256sum` prints of many, or of it alone with or without its name."""
+    lines = [line.split() for line in sums.splitlines() if line.strip()]
+    found = [words[0] for words in lines if len(lines) == 1 or words[-1].lstrip("*") == name]
+    if len(found) != 1:
+        raise StepError(f"the published list of SHA-256 sums does not name {name} once", hint="try again later")
+    return found[0]
 
 
 def _get(url: str) -> bytes:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# The order of design.md: what all components have in common stands in the same order in each.
+# What all components have in common stands in this order in each, so that two of them can be read side by side.
 COMMON = [
     "image", "replicaCount", "autoscaling", "strategy", "revisionHistoryLimit", "resources", "service", "startupProbe",
     "readinessProbe", "livenessProbe", "podSecurityContext", "securityContext", "nodeSelector", "tolerations", "affinity",

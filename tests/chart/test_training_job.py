@@ -94,6 +94,7 @@ def test_schedule_makes_jobs_one_at_a_time_under_the_same_key() -> None:
     schedule, job = rendered.one("CronJob", "training"), rendered.workload("training")
     spec = at(schedule, "spec")
     assert (spec["schedule"], spec["concurrencyPolicy"]) == ("0 3 * * *", "Forbid")
+    assert spec["startingDeadlineSeconds"] == 3600
     assert "suspend" not in spec
     keys = [environment(containers(item)["publisher"])["MODEL_KEY"] for item in (schedule, job)]
     assert keys[0] == keys[1]

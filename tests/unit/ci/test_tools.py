@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import re
+import tarfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -24,6 +27,56 @@ if TYPE_CHECKING:
 )
 def test_version_is_parsed(text: str, version: tuple[int, ...]) -> None:
     assert tools._parse_version(text) == version
+
+
+@pytest.mark.parametrize(
+    "sums",
+    ["abc", "abc\n", "abc  tool.tar.gz\n", "123  other.tar.gz\nabc  tool.tar.gz\n", "123  a\nabc *tool.tar.gz\n"],
+)
+def test_published_sum_is_that_of_the_file(sums: str) -> None:
+    assert tools._sum_of("tool.tar.gz", sums) == "abc"
+
+
+@pytest.mark.parametrize("sums", ["", "123  a\n456  b\n", "123  tool.tar.gz\n456  tool.tar.gz\n"])
+def test_published_sums_without_the_file_are_refused(sums: str) -> None:
+    with pytest.raises(steps.StepError, match=r"does not name tool\.tar\.gz once"):
+        tools._sum_of("tool.tar.gz", sums)
+
+
+@pytest.mark.parametrize(
+    ("name", "inside"),
+    [("helm3", "linux-amd64/helm"), ("kube-score", "kube-score"), ("actionlint", "actionlint"), ("kind", "")],
+)
+def test_downloaded_program_is_the_one_in_its_archive(
+    name: str, inside: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    content = io.BytesIO()
+    if inside:
+        with tarfile.open(fileobj=content, mode="w:gz") as packed:
+            for path, text in (("LICENSE", b"words"), (inside, b"program")):
+                member = tarfile.TarInfo(path)
+                member.size = len(text)
+                packed.addfile(member, io.BytesIO(text))
+    else:
+        content.write(b"program")
+    asked: list[str] = []
+
+    def get(url: str) -> bytes:
+        asked.append(url)
+        is_sum = url.endswith(("sha256sum", "checksums.txt"))
+        name_of = asked[0].rpartition("/")[2].removesuffix(".sha256sum")
+        file_name = name_of if not name_of.endswith("checksums.txt") else f"{name}_1.2.3_linux_amd64.tar.gz"
+        return (
+            f"{hashlib.sha256(content.getvalue()).hexdigest()}  {file_name}\n".encode()
+            if is_sum
+            else content.getvalue()
+        )
+
+    monkeypatch.setattr(tools, "_get", get)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setenv("TENSORFLOW_MODEL_CACHE", str(tmp_path))
+    assert tools._download(name, "v1.2.3").read_bytes() == b"program"
+    assert all(url.startswith("https://") and "{" not in url for url in asked)
 
 
 def test_go_module_of_kubernetes_agrees_with_the_versions() -> None:

@@ -1,0 +1,1 @@
+"""Linters that need more than a command line: of what the chart renders."""

@@ -1,0 +1,100 @@
+"""Workflows run sessions that exist, pin what they use, and may do no more than they need."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from ci import paths
+from ci.images import components
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WORKFLOWS = sorted((paths.ROOT / ".github" / "workflows").glob("*.yml"))
+# YAML 1.1 reads the key `on` as true.
+ON: Any = True
+
+
+def workflow(path: Path) -> dict[Any, Any]:
+    """Return a workflow as YAML has it."""
+    read: dict[Any, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return read
+
+
+def called_sessions(path: Path) -> set[str]:
+    """Return the sessions for which a workflow calls session.yml, by name or by its matrix."""
+    found: set[str] = set()
+    for job in workflow(path)["jobs"].values():
+        if job.get("uses") == "./.github/workflows/session.yml":
+            named = job["with"]["session"]
+            found |= set(job["strategy"]["matrix"]["session"]) if named == "${{ matrix.session }}" else {named}
+    return {name.partition("(")[0] for name in found}
+
+
+def noxfile_sessions() -> tuple[set[str], set[str]]:
+    """Return the names of all sessions of noxfile.py, and of those a plain run has."""
+    tree = ast.parse((paths.ROOT / "noxfile.py").read_text(encoding="utf-8"))
+    named = {
+        item.name
+        for item in tree.body
+        if isinstance(item, ast.FunctionDef) and any("nox.session" in ast.unparse(one) for one in item.decorator_list)
+    }
+    (chosen,) = (
+        item.value
+        for item in tree.body
+        if isinstance(item, ast.Assign) and ast.unparse(item.targets[0]) == "nox.options.sessions"
+    )
+    return named, set(ast.literal_eval(chosen))
+
+
+def test_pull_requests_run_what_a_plain_run_runs() -> None:
+    called = called_sessions(paths.ROOT / ".github" / "workflows" / "checks.yml")
+    assert called == noxfile_sessions()[1]
+
+
+def test_sessions_that_workflows_call_are_there() -> None:
+    called = set().union(*(called_sessions(path) for path in WORKFLOWS))
+    assert called <= noxfile_sessions()[0]
+
+
+# Sessions that are long: a change of their subject runs them, and every night.
+@pytest.mark.parametrize("session", ["change", "bench"])
+def test_long_session_runs_when_its_subject_changes_and_nightly(session: str) -> None:
+    path = paths.ROOT / ".github" / "workflows" / f"{session}.yml"
+    assert called_sessions(path) == {session}
+    triggers = workflow(path)[ON]
+    assert triggers["schedule"]
+    subjects = [subject.rstrip("*") for subject in triggers["pull_request"]["paths"]]
+    assert len(subjects) > 1
+    assert [subject for subject in subjects if not (paths.ROOT / subject).exists()] == []
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_actions_are_pinned_by_commit_with_their_version_beside(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for line in re.findall(r"uses: (?!\./)(.*)", text):
+        assert re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
+    assert "uses: " in text
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflow_may_only_read_but_for_jobs_that_say_more(path: Path) -> None:
+    assert workflow(path)["permissions"] == {"contents": "read"}
+    writing = {name for name, job in workflow(path)["jobs"].items() if "write" in job.get("permissions", {}).values()}
+    assert writing == ({"images", "publish"} if path.stem == "release" else set())
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_no_script_is_made_of_what_a_caller_gives(path: Path) -> None:
+    scripts = [step["run"] for job in workflow(path)["jobs"].values() for step in job.get("steps", []) if "run" in step]
+    assert [script for script in scripts if "${{" in script] == []
+
+
+def test_released_images_are_those_that_are_built() -> None:
+    release = workflow(paths.ROOT / ".github" / "workflows" / "release.yml")
+    assert tuple(release["env"]["IMAGES"].split()) == components.COMPONENTS
