@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -119,3 +120,25 @@ def test_document_of_too_many_values_is_refused_before_it_is_read() -> None:
     body = b'{"instances":[' + b"[]," * (json_tensors.MAXIMUM_PARSED_BYTES // json_tensors.BYTES_FOR_A_VALUE // 2 + 1)
     with pytest.raises(ServingError, match="expected at most"):
         json_tensors.parse(body)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3, 8, 30])
+def test_lists_of_nothing_cost_no_more_than_was_sent(levels: int) -> None:
+    # The first of each level has a thousand neighbours without anything in them: as a shape that is 1000 ** levels.
+    lists = "[]"
+    for _ in range(levels):
+        lists = f"[{lists}{',[]' * 999}]"
+    body = f'{{"inputs": {lists}}}'.encode()
+    tracemalloc.start()
+    try:
+        found = json_numbers.read(body, KEYS)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (found is None) == (levels > 1)
+    assert peak < 10 * len(body) + (1 << 20)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=5))
+def test_brackets_are_as_long_as_they_are_said_to_be(shape: list[int]) -> None:
+    assert json_numbers._lists_bytes(tuple(shape)) == len(json_numbers._nested_lists(tuple(shape)))

@@ -26,8 +26,8 @@ SIGNATURE_NAME = "signature_name"
 KEPT_BYTES = 256 << 10
 # What is in numbers and between them: without it, brackets and commas are left.
 _NUMBERS = b"0123456789+-.eE \t\r\n"
-# A shape with more elements is not remembered.
-_REMEMBERED_ELEMENTS = 1 << 16
+# Brackets of more bytes are not remembered.
+_REMEMBERED_BYTES = 1 << 17
 _MAXIMUM_RANK = 32
 _kept = threading.local()
 
@@ -114,6 +114,9 @@ def _has_shape(body: bytes, names: list[str], key: str, signature_name: str, sha
     if len(shape) == 1:
         # One list holds no other.
         return body.count(b"[") == 1
+    if _lists_bytes(shape) > len(body):
+        # Before they are written: lists of nothing in lists may claim any number of them.
+        return False
     texts = {key: _lists(shape), SIGNATURE_NAME: b'"' + _bare(signature_name.encode()) + b'"'}
     members = b",".join(b'"' + _bare(name.encode()) + b'":' + texts[name] for name in names)
     return _bare(body) == b"{" + members + b"}"
@@ -124,7 +127,15 @@ def _bare(text: bytes) -> bytes:
 
 
 def _lists(shape: tuple[int, ...]) -> bytes:
-    return _remembered_lists(shape) if math.prod(shape) <= _REMEMBERED_ELEMENTS else _nested_lists(shape)
+    return _remembered_lists(shape) if _lists_bytes(shape) <= _REMEMBERED_BYTES else _nested_lists(shape)
+
+
+def _lists_bytes(shape: tuple[int, ...]) -> int:
+    """Return how long the text of _nested_lists is."""
+    length = 0
+    for size in reversed(shape):
+        length = 2 + size * length + max(0, size - 1)
+    return length
 
 
 def _nested_lists(shape: tuple[int, ...]) -> bytes:
