@@ -18,7 +18,8 @@ from weakref import WeakKeyDictionary
 from google.protobuf import json_format
 
 from model_server import examples, grpc_service, metrics, predict
-from serving_codec import json_examples, json_numbers, json_tensors
+from model_server.rest_body import Body
+from serving_codec import json_examples, json_tensors
 from serving_codec.paths import Choice, Request, parse_path
 from serving_codec.status import Code, ServingError, invalid_argument
 from serving_http import content
@@ -27,14 +28,11 @@ from serving_http.content import ContentError
 from serving_http.messages import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
-
-    from numpy.typing import NDArray
+    from collections.abc import Callable, Coroutine
 
     from model_server.manager import Manager, Version
     from model_server.predict import Options
     from model_server.saved_model import Runner
-    from serving_codec.json_numbers import Numbers
     from serving_http.limits import Limits
     from serving_http.messages import Request as HttpRequest
 
@@ -106,11 +104,12 @@ class App:
         return Reply(status, _error(message), headers=self._cors)
 
     def _answer_body(self, method: str, target: str, body: bytes) -> Reply | Coroutine[Any, Any, Reply]:
+        given = Body(body)
         if len(body) <= SMALL_BODY_BYTES:
             with contextlib.suppress(_MayTakeLongError):
-                return self._answer(method, target, body, may_take_long=False)
+                return self._answer(method, target, given, may_take_long=False)
         answer = functools.partial(self._answer, may_take_long=True)
-        return self._on_a_thread(answer, method, target, body)
+        return self._on_a_thread(answer, method, target, given)
 
     async def _answer_compressed(self, request: HttpRequest) -> Reply:
         try:
@@ -124,7 +123,7 @@ class App:
     async def _on_a_thread(self, function: Callable[..., Reply], *arguments: Any) -> Reply:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
 
-    def _answer(self, method: str, target: str, body: bytes, *, may_take_long: bool) -> Reply:
+    def _answer(self, method: str, target: str, body: Body, *, may_take_long: bool) -> Reply:
         """Answer, and count the request and its time; one that may take long and must not raises _MayTakeLongError."""
         start = time.perf_counter_ns()
         model, api, code, counted = "", "", Code.OK, True
@@ -150,7 +149,7 @@ class App:
             if counted and code is Code.OK:
                 metrics.REQUEST_LATENCY.observe((time.perf_counter_ns() - start) / 1000, model, api, "REST")
 
-    def _content(self, request: Request, body: bytes, *, may_take_long: bool) -> bytes:
+    def _content(self, request: Request, body: Body, *, may_take_long: bool) -> bytes:
         if not may_take_long and request.action in {"classify", "regress"}:
             raise _MayTakeLongError
         match request.action:
@@ -161,7 +160,7 @@ class App:
             case "predict":
                 text = self._predict(request, body, may_take_long=may_take_long)
             case _:
-                text = self._examples(request, body)
+                text = self._examples(request, body.content)
         return text.encode("utf-8", "surrogateescape")
 
     def _status(self, request: Request) -> bytes:
@@ -188,11 +187,10 @@ class App:
                 text = self._metadata_texts[version.runner] = _metadata_text(request.model, version)
             return text
 
-    def _predict(self, request: Request, body: bytes, *, may_take_long: bool) -> str:
-        with self._turn_for(len(body)):
-            numbers = json_numbers.read(body, json_tensors.KEYS)
-            document = None if numbers is not None else json_tensors.parse(body)
-        signature_name = json_tensors.signature_name_of(document) if numbers is None else numbers.signature_name
+    def _predict(self, request: Request, body: Body, *, may_take_long: bool) -> str:
+        size = len(body.content)
+        with self._turn_for(size):
+            signature_name = body.signature_name()
         with self._manager.hold(request.model, request.choice) as version:
             model = version.runner
             name = signature_name or predict.DEFAULT_SIGNATURE
@@ -202,8 +200,8 @@ class App:
             if not signature.inputs:
                 raise invalid_argument(f"Failed to get input map for signature: {signature_name or 'DEFAULT'}")
             dtypes = {alias: info.dtype for alias, info in signature.inputs.items()}
-            with self._turn_for(len(body)):
-                inputs, is_rows = _inputs(body, numbers, document, dtypes)
+            with self._turn_for(size):
+                inputs, is_rows = body.inputs(model, name, dtypes)
             if not (may_take_long or model.is_quick(inputs)):
                 raise _MayTakeLongError
             run = predict.timed(version, request.model, "Predict", name, self._settings.timeout_ms)
@@ -228,18 +226,6 @@ class App:
             result = infer(version.runner, signature_name, given, run, check_method=self._options.check_method)
         write = json_examples.write_classifications if is_classify else json_examples.write_regressions
         return write(result)
-
-
-def _inputs(
-    body: bytes, numbers: Numbers | None, document: Any, dtypes: Mapping[str, int]
-) -> tuple[dict[str, NDArray[Any]], bool]:
-    """Return the tensors of a body, and whether it is in row form; the short way is for numbers of one input."""
-    if numbers is not None:
-        found = json_tensors.read_numbers(numbers, dtypes)
-        if found is not None:
-            return found
-        document = json_tensors.parse(body)
-    return json_tensors.read_inputs(document, dtypes, may_hold_booleans=json_tensors.may_hold_booleans(body))
 
 
 def _metadata_text(model: str, version: Version) -> bytes:
