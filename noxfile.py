@@ -14,7 +14,7 @@ MODEL = ROOT / "model"
 
 # Sources of each shipped package, so that tests run on the tree and need no installation.
 SOURCES = [
-    *(MODEL / name / "src" for name in ("codec", "description", "download", "http", "store", "trainer")),
+    *(MODEL / name / "src" for name in ("bucket", "codec", "description", "download", "http", "store", "trainer")),
     *(IMAGES / name / "src" for name in ("api", "loader", "publisher", "server")),
 ]
 PYTHONPATH = ":".join(str(path) for path in (ROOT, *SOURCES))
@@ -24,7 +24,18 @@ TENSORFLOW = [
 ]
 SLIM = [LOCKS / "test.txt", *(IMAGES / name / "requirements.txt" for name in ("api", "loader", "publisher"))]
 # Packages that are tested where there is no TensorFlow.
-UNTOUCHED_BY_TENSORFLOW = ("api", "ci", "codec", "description", "download", "http", "loader", "publisher", "store")
+UNTOUCHED_BY_TENSORFLOW = (
+    "api",
+    "bucket",
+    "ci",
+    "codec",
+    "description",
+    "download",
+    "http",
+    "loader",
+    "publisher",
+    "store",
+)
 # Long scenarios of the end-to-end suite, which a change of templates, draining or the loader should run as well.
 CHANGE = "tests/e2e/change"
 # Tests that may run side by side do, in so many processes.

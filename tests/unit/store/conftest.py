@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
@@ -11,7 +13,6 @@ from model_store import DirectoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 KEY = "0123456789ab"
 FILES = {
@@ -34,9 +35,9 @@ def publish(store: DirectoryStore, name: str = "mnist", key: str = KEY) -> Path:
     """Publish a model and return the folder of its version."""
     publisher = store.publisher(name, key)
     publisher.prepare()
-    with publisher.publication() as publication:
-        write_model(publication.folder)
-        version = publisher.commit(publication, created="2026-01-02T03:04:05Z", packages={"python": "3.11"})
+    with tempfile.TemporaryDirectory() as folder:
+        model = write_model(Path(folder))
+        version = publisher.publish(model, created="2026-01-02T03:04:05Z", packages={"python": "3.11"})
     return store.root / name / key / str(version)
 
 

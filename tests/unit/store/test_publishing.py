@@ -19,7 +19,8 @@ from tests.unit.store.conftest import KEY, publish, write_model
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from model_store import DirectoryStore, Publication
+    from model_store import DirectoryStore
+    from model_store.publishing import Publication
 
 
 @pytest.fixture

@@ -209,8 +209,8 @@ amounts = st.none() | st.integers(1, 5)
 
 
 @given(versions, st.builds(Keep, amounts, amounts, st.frozensets(st.integers(1, 30))))
-def test_what_is_pinned_or_newest_or_within_the_numbers_stays(there: list[Version], keep: Keep) -> None:
-    removed = choose(there, "own", keep)
+def test_what_is_pinned_or_newest_or_within_the_numbers_stays(there: list[Version[Path]], keep: Keep) -> None:
+    removed = choose(there, "own", keep).removed
     gone = {version.number for version in there if version.key in removed.keys} | {*removed.versions, *removed.damaged}
     assert not gone & keep.pinned
     whole = sorted(version.number for version in there if version.key == "own" and version.is_whole)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from model_publisher import candidate, config, gates, result_file, served, workspace
 from model_publisher.errors import NotGoodEnoughError, PassingError, PublisherError
 from model_publisher.telling import leave_reason, tell
-from model_store import DirectoryStore, Keep, StoreError, tree
+from model_store import DirectoryStore, Keep, StoreError
 from model_store.names import shown
 
 if TYPE_CHECKING:
@@ -139,10 +139,7 @@ def _bless(options: Publish, description: Description, home: Path) -> None:
 def _publish(publisher: Publisher, folder: Path, created: str, revision: str) -> int:
     start = time.monotonic()
     publisher.prepare()
-    with publisher.publication() as publication:
-        # With modes that everybody who serves it can read, whatever the umask is.
-        tree.copy(folder, publication.folder, listed=None)
-        version = publisher.commit(publication, created=created, packages={}, revision=revision)
+    version = publisher.publish(folder, created=created, packages={}, revision=revision)
     tell(f"stored in {time.monotonic() - start:.2f} s")
     return version
 

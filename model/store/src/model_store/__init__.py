@@ -1,10 +1,10 @@
 """The model store: layout, manifest, digest, publish, find, verify; the standard library is all it needs."""
 
 from model_store.directory import DirectoryStore
-from model_store.errors import StoreError, TooLargeError, VerificationError
+from model_store.errors import StoreError, TooLargeError, UnsuitableError, VerificationError
 from model_store.manifest import Manifest
 from model_store.serving import ServingLayout, SingleModel
-from model_store.store import Fetched, Found, Keep, Publication, Publisher, Removed, Store, Wanted
+from model_store.store import Fetched, Found, Keep, Publisher, Removed, Store, Wanted
 
 __all__ = [
     "DirectoryStore",
@@ -12,7 +12,6 @@ __all__ = [
     "Found",
     "Keep",
     "Manifest",
-    "Publication",
     "Publisher",
     "Removed",
     "ServingLayout",
@@ -20,6 +19,7 @@ __all__ = [
     "Store",
     "StoreError",
     "TooLargeError",
+    "UnsuitableError",
     "VerificationError",
     "Wanted",
 ]

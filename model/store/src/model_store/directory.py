@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from model_store import fetching, folders, tree
 from model_store.errors import StoreError
 from model_store.manifest import FILE_NAME
-from model_store.names import check_part, is_ours, listed, sentence, shown
+from model_store.names import check_part, is_ours, listed, sentence, shown, versions_told
 from model_store.publishing import DirectoryPublisher
 
 if TYPE_CHECKING:
@@ -76,11 +76,8 @@ def _is_complete(folder: Path) -> bool:
 
 
 def _versions(found: dict[int, Path]) -> str:
-    complete = [str(number) for number, folder in sorted(found.items()) if _is_complete(folder)]
-    partial = [str(number) for number, folder in sorted(found.items()) if not _is_complete(folder)]
-    told = [f"version {listed(reversed(complete))}"] if complete else []
-    told += [f"version {listed(reversed(partial))} without a {FILE_NAME}"] if partial else []
-    return " and ".join(told)
+    complete = [number for number, folder in found.items() if _is_complete(folder)]
+    return versions_told(complete, found.keys() - complete, FILE_NAME)
 
 
 def _misplaced(folder: Path) -> str:

@@ -25,6 +25,13 @@ def read_manifest(folder: Path) -> Manifest | None:
     return None if content is None else Manifest.parse(content, str(folder / FILE_NAME))
 
 
+def listed_files(manifest: Manifest, content: bytes) -> dict[str, File]:
+    """Return what a copy is held to by path, its manifest, which has this content, included."""
+    # What is handed over is the manifest that was read.
+    itself = File(FILE_NAME, len(content), hashlib.sha256(content).hexdigest())
+    return {**{file.path: file for file in manifest.files}, FILE_NAME: itself}
+
+
 def peek_manifest(folder: Path) -> Manifest | None:
     """Return the manifest in a version's folder, None where there is none that can be read."""
     try:
@@ -108,8 +115,6 @@ def _fetch(  # noqa: PLR0917 - what `fetch` takes
         copied = tree.copy(folder, target, listed=None, limit_bytes=limit_bytes, left_out=left_out)
         return Fetched(version, target, peek_manifest(target), False, copied.file_count, copied.size_bytes)  # noqa: FBT003 - a field
     manifest = Manifest.parse(content, str(folder / FILE_NAME))
-    listed = {file.path: file for file in manifest.files}
-    # What is handed over is the manifest that was read.
-    listed[FILE_NAME] = File(FILE_NAME, len(content), hashlib.sha256(content).hexdigest())
+    listed = listed_files(manifest, content)
     copied = tree.copy(folder, target, listed=listed, limit_bytes=limit_bytes, left_out=left_out)
     return Fetched(version, target, manifest, True, copied.file_count, copied.size_bytes)  # noqa: FBT003 - a field

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_store import fetching, tree
+from model_store import fetching, names, tree
 from model_store.errors import StoreError
-from model_store.names import is_ours, listed, shown, version_of
-from model_store.store import Found
+from model_store.names import is_ours, listed, shown
+from model_store.store import Found, newest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,13 +26,7 @@ _SEARCH_FOLDERS = 200
 
 def versions(home: Path) -> dict[int, Path]:
     """Return the folders of versions in a folder by number, none where it is none; links to folders are none."""
-    found: dict[int, Path] = {}
-    for name in tree.folders(home):
-        version = version_of(name)
-        # 3 and 00003 are the same version; the plain spelling wins.
-        if version is not None and (version not in found or name == str(version)):
-            found[version] = home / name
-    return found
+    return {version: home / name for version, name in names.versions(tree.folders(home)).items()}
 
 
 def has_model(folder: Path) -> bool:
@@ -42,13 +36,7 @@ def has_model(folder: Path) -> bool:
 
 def pick(candidates: Iterable[Mapping[int, Path]], wanted: Wanted, is_complete: Callable[[Path], bool]) -> Found | None:
     """Return the complete version that is wanted, the highest of several; the first of equals."""
-    best: tuple[int, Path] | None = None
-    for candidate in candidates:
-        for number in sorted(candidate, reverse=True):
-            is_better = best is None or number > best[0]
-            if wanted.takes(number) and is_better and is_complete(candidate[number]):
-                best = number, candidate[number]
-                break
+    best = newest(candidates, wanted, is_complete)
     return None if best is None else found_in(best[1], best[0])
 
 
@@ -68,7 +56,7 @@ def contents(folder: Path) -> str:
     """Return what a folder holds, as the rest of a sentence; raise nothing."""
     try:
         with os.scandir(folder) as entries:
-            names = sorted(
+            inside = sorted(
                 f"{entry.name} (a link, not followed)" if entry.is_symlink() else entry.name + "/" * entry.is_dir()
                 for entry in entries
                 if is_ours(entry.name)
@@ -80,7 +68,7 @@ def contents(folder: Path) -> str:
         return f"{shown(folder)} is not a folder"
     except OSError as error:
         return f"{shown(folder)} cannot be read: {error.strerror}"
-    return f"{shown(folder)} has {listed(names)}" if names else f"{shown(folder)} is empty"
+    return f"{shown(folder)} has {listed(inside)}" if inside else f"{shown(folder)} is empty"
 
 
 def models_below(folder: Path) -> list[str]:

@@ -81,6 +81,11 @@ class Manifest:
             "files": [asdict(file) for file in self.files],
         }
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Return the size of each file by its path."""
+        return {file.path: file.size_bytes for file in self.files}
+
     @classmethod
     def of_folder(
         cls,
@@ -178,7 +183,7 @@ class _Reading:
     def _file(self, name: str, value: object) -> File:
         entry = self._object(name, value)
         path, size_bytes, sha256 = entry.get("path"), entry.get("size_bytes"), entry.get("sha256")
-        if not isinstance(path, str) or not _is_below(path):
+        if not isinstance(path, str) or not is_below(path):
             raise self._error(f"{name}.path", "a path below the version's folder", path)
         if not _is_whole(size_bytes) or size_bytes < 0:
             raise self._error(f"{name}.size_bytes", "a whole number, 0 or more", size_bytes)
@@ -187,7 +192,7 @@ class _Reading:
         return File(path, size_bytes, sha256)
 
 
-def _is_below(path: str) -> bool:
+def is_below(path: str) -> bool:
     """Tell whether a path stays in its folder on every system and is no other spelling of another path."""
     is_plain = "\\" not in path and "\0" not in path and path != FILE_NAME
     return is_plain and all(part not in {"", ".", ".."} for part in path.split("/"))

@@ -32,6 +32,26 @@ def version_of(name: str) -> int | None:
     return version if version <= MAXIMUM_VERSION else None
 
 
+def versions(names: Iterable[str]) -> dict[int, str]:
+    """Return the names that are versions by their number, each once: of 3 and 00003 the plain one counts."""
+    found: dict[int, str] = {}
+    for name in names:
+        version = version_of(name)
+        if version is not None and (version not in found or name == str(version)):
+            found[version] = name
+    return found
+
+
+def versions_told(complete: Iterable[int], partial: Iterable[int], mark: str) -> str:
+    """Return a key's versions as part of a sentence; those that are `partial` lack the file that is the mark."""
+    told = [
+        f"version {listed(map(str, sorted(numbers, reverse=True)))}{lack}"
+        for numbers, lack in ((list(complete), ""), (list(partial), f" without a {mark}"))
+        if numbers
+    ]
+    return " and ".join(told)
+
+
 def check_part(what: str, name: str) -> str:
     """Return a name that is one folder in a path; raise StoreError for any other."""
     if not name or name in {".", ".."} or "/" in name or "\0" in name:

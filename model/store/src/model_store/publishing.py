@@ -13,7 +13,6 @@ from model_store import fetching, folders, locks, retention, tree
 from model_store.errors import StoreError
 from model_store.manifest import FILE_NAME, Manifest
 from model_store.names import MAXIMUM_VERSION, is_ours, shown, version_of
-from model_store.store import Publication
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,6 +29,14 @@ LOCK_SUFFIX = ".lock"
 # held twice.
 MODEL_LOCK = ".versions.lock"
 RESERVATIONS = ".versions"
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A directory to write a model into, and the version it will have."""
+
+    folder: Path
+    version: int
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,13 @@ class DirectoryPublisher:
                 os.fsync(probe.fileno())
         self.remove_abandoned()
 
+    def publish(self, folder: Path, *, created: str, packages: Mapping[str, str], revision: str = "") -> int:
+        """Publish a copy of a folder as Publisher.publish promises."""
+        with self.publication() as publication:
+            # With modes that everybody who serves it can read, whatever the umask is.
+            tree.copy(folder, publication.folder, listed=None)
+            return self.commit(publication, created=created, packages=packages, revision=revision)
+
     @contextlib.contextmanager
     def publication(self) -> Iterator[Publication]:
         """Yield a temporary directory and a number; on commit it becomes the version, on any failure it is removed."""
@@ -127,17 +141,17 @@ class DirectoryPublisher:
             if not self.model.is_dir():
                 return retention.NOTHING
             with self._lock():
-                removed = retention.choose(self._published(), self.key, keep)
-                hidden = [self._hide(path) for path in removed.paths]
-                for key in removed.keys:
+                choice = retention.choose(self._published(), self.key, keep)
+                hidden = [self._hide(path) for path in choice.places]
+                for key in choice.removed.keys:
                     # What is not ours stays, and its folder with it.
                     with contextlib.suppress(OSError):
                         (self.model / key).rmdir()
             for folder in hidden:
                 shutil.rmtree(folder, ignore_errors=True)
-        return removed
+        return choice.removed
 
-    def _published(self) -> list[retention.Version]:
+    def _published(self) -> list[retention.Version[Path]]:
         """Return every version of every key of the model that has a manifest."""
         return [
             retention.Version(key, number, folder, is_whole=key != self.key or fetching.whole(folder) is not None)

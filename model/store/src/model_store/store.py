@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from model_store.manifest import Manifest
+
+
+PlaceType = TypeVar("PlaceType")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,20 @@ class Wanted:
         return f"{self.name}/{self.key or '<any key>'}/{version}"
 
 
+def newest(
+    candidates: Iterable[Mapping[int, PlaceType]], wanted: Wanted, is_complete: Callable[[PlaceType], bool]
+) -> tuple[int, PlaceType] | None:
+    """Return the complete version that is wanted and its place, the highest of several; the first of equals."""
+    best: tuple[int, PlaceType] | None = None
+    for candidate in candidates:
+        for number in sorted(candidate, reverse=True):
+            is_better = best is None or number > best[0]
+            if wanted.takes(number) and is_better and is_complete(candidate[number]):
+                best = number, candidate[number]
+                break
+    return best
+
+
 @dataclass(frozen=True)
 class Found:
     """A version that is there: `place` is for messages, `manifest` is None where there is none that can be read."""
@@ -44,6 +60,8 @@ class Found:
     manifest: Manifest | None
     # Where the store that found it finds it again; nobody else's business.
     handle: object = field(repr=False, compare=False, default=None)
+    # What changes whenever its files do, where the store knows; "" where its folder has to be looked through.
+    state: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,14 +97,6 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True)
-class Publication:
-    """A directory to write a model into, and the version it will have."""
-
-    folder: Path
-    version: int
-
-
-@dataclass(frozen=True)
 class Keep:
     """What stays when the rest goes: so many versions of the own key and so many keys of the model, None for all."""
 
@@ -102,8 +112,6 @@ class Removed:
     versions: tuple[int, ...] = ()
     damaged: tuple[int, ...] = ()
     keys: tuple[str, ...] = ()
-    # Where all of it was; the store's own business.
-    paths: tuple[Path, ...] = field(repr=False, compare=False, default=())
 
 
 class Publisher(Protocol):
@@ -121,13 +129,11 @@ class Publisher(Protocol):
     def prepare(self) -> None:
         """Make room for a publication and see that it can be written; remove what is abandoned."""
 
-    def publication(self) -> AbstractContextManager[Publication]:
-        """Yield a directory and a version number nobody else has; what is not committed is removed."""
+    def publish(self, folder: Path, *, created: str, packages: Mapping[str, str], revision: str = "") -> int:
+        """Make a copy of a folder visible as a version, all of it at once; return the version of the key.
 
-    def commit(self, publication: Publication, *, created: str, packages: Mapping[str, str], revision: str = "") -> int:
-        """Write the manifest and make the version visible, all of it at once; return the version of the key.
-
-        The first one wins, of the key or of the revision: where another publisher was faster, its version is returned.
+        Its number is one nobody else has. The first one wins, of the key or of the revision: where another publisher
+        was faster, its version is returned. Where this fails or is killed, no version is there.
         """
 
     def retain(self, keep: Keep) -> Removed:

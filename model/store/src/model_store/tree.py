@@ -18,7 +18,7 @@ from model_store.errors import StoreError, TooLargeError, VerificationError
 from model_store.names import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from io import BufferedReader
     from pathlib import Path
 
@@ -117,10 +117,22 @@ def copy(
     Raise VerificationError that names the first file that is missing, changed or not listed, TooLargeError when more
     than `limit_bytes` would be written, StoreError when reading or writing fails. The target is empty then.
     """
+    return write(walk(folder, left_out), shown(folder), target, listed=listed, limit_bytes=limit_bytes)
+
+
+def write(
+    entries: Iterable[Entry],
+    place: str,
+    target: Path,
+    *,
+    listed: Mapping[str, File] | None,
+    limit_bytes: int | None = None,
+) -> Copied:
+    """Write what comes from anywhere, each folder before what is in it, as `copy` does; `place` is for messages."""
     _make_empty(target)
-    copying = _Copying(shown(folder), target, listed, limit_bytes)
+    copying = _Copying(place, target, listed, limit_bytes)
     try:
-        for entry in walk(folder, left_out):
+        for entry in entries:
             copying.take(entry)
         return copying.end()
     except BaseException:
