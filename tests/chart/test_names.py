@@ -30,6 +30,7 @@ def test_names_start_with_release_and_chart() -> None:
         f"{prefix}-server",
         f"{prefix}-server-headless",
         f"{prefix}-test",
+        f"{prefix}-training",
         f"{prefix}-workspace",
         *(item["metadata"]["name"] for item in render().of_kind("ConfigMap")),
     }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.chart.rendering import COMPONENT, at, name_of, render, render_case
+from tests.chart.rendering import COMPONENT, RefusedError, at, name_of, render, render_case
 
 if TYPE_CHECKING:
     from tests.chart.rendering import Rendered
@@ -56,7 +56,7 @@ def test_services_take_their_own_values(everything: Rendered) -> None:
 
 
 def test_nothing_is_open_to_the_outside_by_default(default: Rendered) -> None:
-    assert default.of_kind("Ingress", "HTTPRoute", "NetworkPolicy") == []
+    assert default.of_kind("Ingress", "HTTPRoute") == []
 
 
 def test_ingress_leads_to_the_api(everything: Rendered) -> None:
@@ -93,43 +93,135 @@ def test_route_leads_to_the_api(everything: Rendered) -> None:
     }
 
 
-def test_policies_allow_what_is_needed_and_nothing_else() -> None:
-    rendered = render({"networkPolicy": {"enabled": True}})
-    allowed = {
-        at(item, "metadata.labels")[COMPONENT]: (item["spec"].get("ingress", []), item["spec"].get("egress", []))
+DNS = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
+BOTH = {"policyTypes": ["Ingress", "Egress"]}
+
+
+def pods(rendered: Rendered, component: str) -> list[dict[str, Any]]:
+    """Return what a rule calls the pods of one of the release's components."""
+    labels = at(rendered.workload("api"), "spec.selector.matchLabels")
+    return [{"podSelector": {"matchLabels": {**labels, COMPONENT: component}}}]
+
+
+def policies(rendered: Rendered) -> dict[str, dict[str, Any]]:
+    """Return what each component's policy says but for whom, by component."""
+    return {
+        at(item, "metadata.labels")[COMPONENT]: {k: v for k, v in item["spec"].items() if k != "podSelector"}
         for item in rendered.of_kind("NetworkPolicy")
     }
 
-    def pods(component: str) -> list[dict[str, Any]]:
-        return [{"podSelector": at(rendered.workload(component), "spec.selector")}]
 
-    dns = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
-    training = [
-        {"podSelector": {"matchLabels": {**pods("api")[0]["podSelector"]["matchLabels"], COMPONENT: "training"}}}
-    ]
-    names = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
-    asked = [{"port": 8501}]
-    assert allowed == {
-        "training": ([], [names, {"to": pods("server"), "ports": asked}]),
-        "server": (
-            [{"from": pods("api"), "ports": [{"port": 8500}]}, {"from": training, "ports": asked}],
-            [],
-        ),
-        "api": ([{"ports": [{"port": 8080}]}], [{"to": pods("server"), "ports": [{"port": 8500}]}, dns]),
+def test_only_the_release_reaches_the_server_by_default(default: Rendered) -> None:
+    assert policies(default) == {
+        "training": {"policyTypes": ["Ingress"]},
+        "server": {
+            "policyTypes": ["Ingress"],
+            "ingress": [
+                {"from": pods(default, "api"), "ports": [{"port": 8500}]},
+                {"from": pods(default, "training"), "ports": [{"port": 8501}]},
+            ],
+        },
     }
 
 
+def test_policies_are_for_the_pods_of_their_component(rendered: Rendered) -> None:
+    for item in rendered.of_kind("NetworkPolicy"):
+        component = at(item, "metadata.labels")[COMPONENT]
+        [selected] = pods(rendered, component)
+        assert at(item, "spec.podSelector") == selected["podSelector"], name_of(item)
+        labels = at(rendered.workload(component), "spec.template.metadata.labels")
+        assert selected["podSelector"]["matchLabels"].items() <= labels.items(), name_of(item)
+
+
+def test_policies_allow_what_is_needed_and_nothing_else() -> None:
+    rendered = render({"networkPolicy": {"training": BOTH, "server": BOTH, "api": BOTH}})
+    asked = [{"port": 8501}]
+    assert policies(rendered) == {
+        "training": {**BOTH, "egress": [DNS, {"to": pods(rendered, "server"), "ports": asked}]},
+        "server": {
+            **BOTH,
+            "ingress": [
+                {"from": pods(rendered, "api"), "ports": [{"port": 8500}]},
+                {"from": pods(rendered, "training"), "ports": asked},
+            ],
+        },
+        "api": {
+            **BOTH,
+            "ingress": [{"from": pods(rendered, "test"), "ports": [{"port": 8080}]}, {"ports": [{"port": 8080}]}],
+            "egress": [{"to": pods(rendered, "server"), "ports": [{"port": 8500}]}, DNS],
+        },
+    }
+
+
+def test_values_add_rules_to_their_own_component_and_direction(
+    everything: Rendered, everything_values: dict[str, Any]
+) -> None:
+    found = policies(everything)
+    assert sorted(found) == ["api", "server", "tensorboard", "training"]
+    for component, policy in found.items():
+        given = everything_values["networkPolicy"][component]
+        assert policy["policyTypes"] == given["policyTypes"], component
+        for direction in ("ingress", "egress"):
+            [rule] = given[direction]
+            assert policy[direction].count(rule) == 1, (component, direction)
+
+
+def test_naming_who_calls_the_api_leaves_nobody_else_but_the_test() -> None:
+    rule = {"from": [{"namespaceSelector": {}}], "ports": [{"port": 8080}]}
+    rendered = render({"networkPolicy": {"api": {"policyTypes": ["Ingress"], "ingress": [rule]}}})
+    assert policies(rendered)["api"]["ingress"] == [
+        {"from": pods(rendered, "test"), "ports": [{"port": 8080}]},
+        rule,
+    ]
+    test_pod = rendered.one("Pod", "test")
+    [tested] = pods(rendered, "test")
+    assert tested["podSelector"]["matchLabels"].items() <= at(test_pod, "metadata.labels").items()
+
+
 def test_server_may_fetch_a_model_and_nothing_else() -> None:
-    policy = next(
-        item
-        for item in render_case("https-model").of_kind("NetworkPolicy")
-        if at(item, "metadata.name").endswith("-server")
-    )
-    dns = [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]
-    assert at(policy, "spec.egress") == [{"ports": [{"port": 8443}, *dns]}]
+    assert policies(render_case("https-model"))["server"]["egress"] == [DNS, {"ports": [{"port": 8443}]}]
 
 
-@pytest.mark.parametrize("case", ["everything", "https-model"])
-def test_policies_say_both_directions(case: str) -> None:
-    for item in render_case(case).of_kind("NetworkPolicy"):
-        assert at(item, "spec.policyTypes") == ["Ingress", "Egress"], name_of(item)
+def test_training_may_fetch_its_data() -> None:
+    assert {"ports": [{"port": 8443}]} in policies(render_case("https-data"))["training"]["egress"]
+
+
+@pytest.mark.parametrize("off", [{"enabled": False}, {"enabled": None}, None])
+def test_no_policies_where_they_are_off(off: dict[str, Any] | None) -> None:
+    assert render({"networkPolicy": off}).of_kind("NetworkPolicy") == []
+
+
+@pytest.mark.parametrize("component", ["training", "server", "api", "tensorboard"])
+@pytest.mark.parametrize("key", ["", "policyTypes", "ingress", "egress"])
+def test_null_means_nothing_bounded_or_added(component: str, key: str) -> None:
+    given: dict[str, Any] | None = {**BOTH, key: None} if key else None
+    rendered = render({"tensorboard": {"enabled": True}, "networkPolicy": {component: given}})
+    assert (component in policies(rendered)) is (key in {"ingress", "egress"})
+
+
+@pytest.mark.parametrize("service_type", ["NodePort", "LoadBalancer"])
+def test_server_that_is_seen_outside_says_who_may_call(service_type: str) -> None:
+    values: dict[str, Any] = {"server": {"service": {"type": service_type}}}
+    with pytest.raises(RefusedError) as refused:
+        render(values)
+    assert (
+        f"server.service.type is {service_type} but the server's NetworkPolicy lets only the release's own pods reach "
+        "it: name who may call in networkPolicy.server.ingress, for example [{ports: [{port: 8500}]}] for everybody, "
+        "or set networkPolicy.server.policyTypes=[]"
+    ) in str(refused.value)
+    for way_out in ({"server": {"ingress": [{"ports": [{"port": 8500}]}]}}, {"server": {"policyTypes": []}}):
+        assert render({**values, "networkPolicy": way_out})
+
+
+def test_rules_of_a_direction_that_is_not_bounded_are_refused() -> None:
+    rule = {"from": [{"namespaceSelector": {}}]}
+    with pytest.raises(RefusedError) as refused:
+        render({"networkPolicy": {"api": {"ingress": [rule]}, "server": {"egress": [{}]}}})
+    assert (
+        "networkPolicy.api.ingress has rules but networkPolicy.api.policyTypes does not name Ingress, so that "
+        "everything is allowed: set networkPolicy.api.policyTypes={Ingress}"
+    ) in str(refused.value)
+    assert (
+        "networkPolicy.server.egress has rules but networkPolicy.server.policyTypes does not name Egress, so that "
+        "everything is allowed: set networkPolicy.server.policyTypes={Ingress,Egress}"
+    ) in str(refused.value)
