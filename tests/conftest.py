@@ -1,4 +1,4 @@
-"""What every suite shares: its results are summed up at the end of a whole run (see ci/summary.py)."""
+"""What every suite shares: results that are summed up at the end of a whole run (see ci/summary.py)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
+
 from ci import summary
 
 if TYPE_CHECKING:
     import pytest
 
 STARTED = time.monotonic()
+
+# How long an example takes says how busy the machine is, not whether a claim holds.
+hypothesis.settings.register_profile("any-machine", deadline=None)
+hypothesis.settings.load_profile("any-machine")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -84,7 +84,7 @@ def fuzzed(request: pytest.FixtureRequest) -> settings:
     """Return settings that run a function on as many examples as asked for."""
     examples: int = request.config.getoption("--fuzz-examples")
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
-    return settings(max_examples=examples, deadline=None, database=None, suppress_health_check=checks)
+    return settings(max_examples=examples, database=None, suppress_health_check=checks)
 
 
 def _counts(kind: str) -> collections.Counter[str]:

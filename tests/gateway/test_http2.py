@@ -206,9 +206,7 @@ def against(server: Callable[[], Scripted], seconds: float) -> ServingError | No
 # The scripted server's loop may end with a connection accepted and not yet made.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @given(st.lists(st.one_of(FRAMES, st.binary(max_size=60)), max_size=6))
-@settings(
-    max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate)
-)
+@settings(max_examples=80, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate))
 def test_no_bytes_of_a_server_leave_a_caller_waiting(parts: list[bytes]) -> None:
     against(lambda: Scripted(BEGIN, b"".join(parts)), 0.3)
 

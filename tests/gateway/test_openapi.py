@@ -137,7 +137,6 @@ def test_made_up_requests_are_answered_as_described(
 
     @hypothesis.settings(
         max_examples=40,
-        deadline=None,
         derandomize=True,
         database=None,
         suppress_health_check=list(hypothesis.HealthCheck),

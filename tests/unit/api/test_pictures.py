@@ -231,7 +231,7 @@ def test_picture_that_is_cut_short_is_refused(form: str) -> None:
             read(whole[:size], COLOURED, {b"content-type": f"image/{form.lower()}".encode()})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(strategies.binary(min_size=1, max_size=40), strategies.integers(0, 400))
 def test_spoilt_picture_is_read_or_refused(spoil: bytes, place: int) -> None:
     whole = bytearray(encoded(digit((60, 60), at=(0, 0))))

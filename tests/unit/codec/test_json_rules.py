@@ -95,7 +95,7 @@ def damaged(draw: Callable[..., Any]) -> str:
     return f"{body[:at]}{instead}{body[at + 1 :]}"
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(st.one_of(bodies, sound, sound, damaged()), st.sampled_from(sorted(reference.DTYPES)))
 @example('{"instances": [[1], 2]}', serving_pb2.DT_FLOAT)
 @example('{"inputs": [[1, 2], [3]]}', serving_pb2.DT_FLOAT)
@@ -129,7 +129,7 @@ def _expect_refusal(body: str, dtype: int) -> None:
         raise AssertionError(f"read as {found}")
 
 
-@settings(max_examples=EXAMPLES // 4, deadline=None)
+@settings(max_examples=EXAMPLES // 4)
 @given(st.lists(st.floats(width=32), max_size=6), st.sampled_from([np.float32, np.float64]))
 def test_any_floats_are_written_as_6_digits_or_as_many_as_it_takes(numbers: list[float], dtype: Any) -> None:
     texts = json_tensors.float_texts(np.array(numbers, dtype))
@@ -141,7 +141,7 @@ def test_any_floats_are_written_as_6_digits_or_as_many_as_it_takes(numbers: list
         assert not text.lstrip("-").isdigit(), "a whole number has a point"
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(st.text("AQ/+=. \n-é\x00", max_size=12))
 @example("AAE=")
 @example("AA\r\nE.")

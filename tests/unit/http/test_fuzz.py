@@ -36,7 +36,7 @@ async def answered(run: Running, parts: list[bytes]) -> bytes:
 
 
 @given(STREAMS, st.integers(1, 40))
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 def test_any_bytes_are_answered_and_others_served(stream: bytes, size: int) -> None:
     async def main() -> None:
         async with running(header_timeout_seconds=0.1, body_timeout_seconds=0.1, idle_timeout_seconds=0.1) as run:

@@ -191,7 +191,7 @@ def test_damaged_version_is_copied_where_nothing_is_to_be_verified(store: Direct
     assert contents(tmp_path / "copy") == contents(folder)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_single_change_of_a_published_version_is_found(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -149,6 +149,21 @@ def test_abandoned_is_removed_where_there_is_nothing(store: DirectoryStore) -> N
     assert list(store.root.iterdir()) == []
 
 
+def test_version_without_a_manifest_goes_at_once_and_its_number_stays_taken(
+    publisher: DirectoryPublisher, store: DirectoryStore
+) -> None:
+    publish(store)
+    half = publisher.home / "7"
+    half.mkdir()
+    (half / "saved_model.pb").write_bytes(b"half")
+    publisher.remove_abandoned()
+    assert sorted(path.name for path in publisher.home.iterdir()) == ["1"]
+    assert [path.name for path in publisher.model.iterdir() if path.name.startswith(".removed-")] == []
+    with publisher.publication() as publication:
+        (publication.folder / "saved_model.pb").write_bytes(b"whole")
+        assert publisher.commit(publication, created="", packages={}, revision="next") == 8
+
+
 def test_link_is_not_published(publisher: DirectoryPublisher, store: DirectoryStore) -> None:
     with (
         pytest.raises(VerificationError, match="variables/link is a symbolic link"),
