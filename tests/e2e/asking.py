@@ -1,4 +1,4 @@
-"""Ask at a steady rate and tell every answer: a program for a pod or for here, until its standard input is closed.
+"""Ask at a steady rate and tell every answer: a program for a pod or for here, until a further line tells it to end.
 
 The first line of standard input is a plan as JSON: `clients`, each with the name its answers bear, and `questions`,
 lists by name. Each line of standard output is one answer: [client, started, seconds, status, version, retry_after,
@@ -145,7 +145,7 @@ def main() -> None:
     ]
     for thread in threads:
         thread.start()
-    sys.stdin.read()
+    sys.stdin.readline()
     stopped.set()
     for thread in threads:
         thread.join()

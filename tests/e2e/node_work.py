@@ -16,18 +16,17 @@ if TYPE_CHECKING:
 POD = "node-work"
 DISKS = "/var/lib/small-disks"
 TIMEOUT_SECONDS = 60
-# Kills the first process of a container, whose id is in the control groups of all of its processes.
+# Kills the process of a container that has most memory; its id is in the control groups of all of its processes.
 KILL = """\
 import os, pathlib, signal, sys
-pids = []
+pages = {}
 for folder in pathlib.Path("/proc").glob("[0-9]*"):
     try:
         if sys.argv[1] in (folder / "cgroup").read_text():
-            pids.append(int(folder.name))
+            pages[int(folder.name)] = int((folder / "statm").read_text().split()[1])
     except OSError:
         pass
-os.kill(min(pids), signal.SIGKILL)
-print("killed", min(pids))
+os.kill(max(pages, key=pages.get), signal.SIGKILL)
 """
 # Mounts or unmounts a disk of so many bytes at a path: size in bytes, 0 to unmount.
 MOUNT = """\
@@ -76,14 +75,18 @@ def on_node(release: Release, node: str) -> Iterator[str]:
 
 
 def kill(release: Release, namespace: str, pod: Any, container: str) -> None:
-    """Kill -9 the first process of a container; return when Kubernetes has noticed that it is another one."""
-    before = _status(pod, container)
-    identity = before.container_id.rpartition("/")[2]
+    """Kill -9 the largest process of a container, as the kernel does when its memory is used up."""
+    identity = _status(pod, container).container_id.rpartition("/")[2]
     run_on_node(release, namespace, KILL, identity)
+
+
+def wait_for_restart(release: Release, pod: Any, container: str) -> None:
+    """Return when Kubernetes has started a container again since `pod` was read."""
+    count = _status(pod, container).restart_count
 
     def is_started_again() -> bool:
         now = release.core.read_namespaced_pod(pod.metadata.name, release.namespace)
-        return bool(_status(now, container).restart_count > before.restart_count)
+        return bool(_status(now, container).restart_count > count)
 
     wait_for(is_started_again, f"{container} of {pod.metadata.name} is started again", TIMEOUT_SECONDS)
 

@@ -267,14 +267,20 @@ def _asking(command: list[str], plan: dict[str, Any], traffic: Traffic) -> Itera
 
         reader = threading.Thread(target=read, args=(process.stdout,))
         reader.start()
+        # A connection to the cluster that is lost must not hold up what is told of the loss.
+        ending = threading.Timer(END_TIMEOUT_SECONDS, process.kill)
         try:
             process.stdin.write(json.dumps(plan) + "\n")
             process.stdin.flush()
             yield
             assert process.poll() is None, f"the clients ended before they were told to: {process.returncode}"
         finally:
-            process.stdin.close()
-            reader.join(END_TIMEOUT_SECONDS)
+            ending.start()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write("end\n")
+                process.stdin.close()
+            reader.join()
+            ending.cancel()
 
 
 def _start_pod(release: Release) -> None:

@@ -6,11 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import requests
 
 from tests.processes import free_port, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TIMEOUT_SECONDS = 20
 START_TIMEOUT_SECONDS = 30
@@ -21,13 +24,19 @@ class Api:
     """A running gateway that asks the server at a gRPC port for a model."""
 
     def __init__(
-        self, server_port: int, model: str, *flags: str, host: str = "127.0.0.1", port: int | None = None
+        self,
+        server_port: int,
+        model: str,
+        *flags: str,
+        host: str = "127.0.0.1",
+        port: int | None = None,
+        program: Sequence[str] = ("-m", "model_api"),
     ) -> None:
         self.model = model
         self.port = port or free_port()
         self.session = requests.Session()
         where = [f"--host={host}", f"--port={self.port}", f"--server=127.0.0.1:{server_port}", f"--model-name={model}"]
-        command = [sys.executable, "-m", "model_api", *where, "--resolve-seconds=0.2", "--drain-seconds=0", *flags]
+        command = [sys.executable, *program, *where, "--resolve-seconds=0.2", "--drain-seconds=0", *flags]
         environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
         self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 

@@ -46,6 +46,28 @@ def test_workers_share_the_port_and_are_replaced() -> None:
     assert code == 0
 
 
+def test_first_process_of_a_container_keeps_the_port_open_while_nobody_serves() -> None:
+    program = (
+        "-c",
+        "import sys; from model_api import __main__ as api; sys.exit(api.main(sys.argv[1:], is_first=True))",
+    )
+    serving = Serving()
+    api = Api(serving.port, "m", "--model-task=classification", program=program)
+    try:
+        wait_for(lambda: api.is_alive() and api.get("/readyz").ok, "it is ready", TIMEOUT_SECONDS, api.process)
+        for _ in range(3):
+            (worker,) = workers_of(api.process.pid)
+            os.kill(worker, signal.SIGKILL)
+            # A new connection each, none of which is refused.
+            assert {requests.post(api.url("/predict"), json=ROW, timeout=TIMEOUT_SECONDS).status_code} == {200}
+            assert workers_of(api.process.pid) != {worker}
+    finally:
+        code, log = api.stop()
+        serving.stop()
+    assert code == 0
+    assert log.count("ended with -9") == 3
+
+
 def test_workers_that_cannot_start_end_the_process() -> None:
     command = [sys.executable, "-m", "model_api", "--workers=2", "--host=127.0.0.1", "--port=8080"]
     command += ["--server-ca=/nowhere/ca.crt"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -72,32 +74,35 @@ async def _drained(
             await asyncio.wait_for(stops.get(), seconds)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the gateway until SIGTERM; return 0."""
+def main(arguments: Sequence[str], *, is_first: bool = False) -> int:
+    """Run the gateway until SIGTERM; return 0. The first process of a container (see workers) never serves itself."""
     config = configuration.parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    if config.workers == 1:
-        return _work(config)
-    return workers.run(config.workers, lambda: _work(workers.share_of(config)))
+    with contextlib.ExitStack() as stack:
+        shared = config.workers > 1
+        binds = (listener.bind(config.host, config.port, is_shared=shared) for _ in range(config.workers))
+        sockets = [stack.enter_context(one) for one in binds]
+        if config.workers == 1 and not is_first:
+            return _work(config, sockets[0])
+        return workers.run(sockets, functools.partial(_work, workers.share_of(config)))
 
 
-def _work(config: Config) -> int:
+def _work(config: Config, listening: socket.socket) -> int:
     # How long the event loop waits for a thread that computes in Python: a fifth of what is usual.
     sys.setswitchinterval(SWITCH_SECONDS)
     memory.keep_what_is_imported()
-    with listener.bind(config.host, config.port, is_shared=config.workers > 1) as listening:
-        if sys.platform == "win32":
-            asyncio.run(serve(config, listening))
-        else:
-            import uvloop  # noqa: PLC0415 - not there on Windows
+    if sys.platform == "win32":
+        asyncio.run(serve(config, listening))
+    else:
+        import uvloop  # noqa: PLC0415 - not there on Windows
 
-            uvloop.run(serve(config, listening))
+        uvloop.run(serve(config, listening))
     return 0
 
 
 def run() -> NoReturn:
     """Run the command and exit."""
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1:], is_first=os.getpid() == 1))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""Several processes on one port, for pods with more than one processor: started, started again, stopped together."""
+"""Processes that serve one port: started, started again when they are killed, stopped together.
+
+The first process of a container takes the container with it when it is killed, and until Kubernetes has noticed, its
+address refuses connections. So it only holds the sockets, and those that connect while nobody serves wait in their queue.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,12 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import socket
+    from collections.abc import Callable, Sequence
 
     from model_api.config import Config
+
+    Work = Callable[[socket.socket], int]
 
 LOG = logging.getLogger(__name__)
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -35,42 +42,56 @@ def share_of(config: Config) -> Config:
     )
 
 
-def run(count: int, work: Callable[[], int]) -> int:
-    """Run `work` in so many processes until a signal to stop; return 0, or the code of a worker that cannot start.
+@dataclasses.dataclass(frozen=True)
+class _Worker:
+    """A process, the listening socket it serves, and when it was started (monotonic)."""
 
-    Call it before there are threads. A worker that dies later is replaced, and the others go on.
+    listening: socket.socket
+    started: float
+
+
+def run(sockets: Sequence[socket.socket], work: Work) -> int:
+    """Run `work` in a process for each listening socket until a signal to stop; return 0, or why none can start.
+
+    Call it before there are threads. A worker that dies later is replaced by one on its socket, and the others go on.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
-    workers = {_forked(work): time.monotonic() for _ in range(count)}
+    workers = {_forked(work, one, sockets): _Worker(one, time.monotonic()) for one in sockets}
     code, is_stopping = 0, False
     while workers:
         got = signal.sigwait(WATCHED)
         if got in STOP_SIGNALS:
             is_stopping = True
+            # From here on a port is open for as long as its worker takes connections.
+            for one in sockets:
+                one.close()
             _tell(workers, got)
             continue
         for pid, status in _ended(workers):
-            started = workers.pop(pid)
+            ended = workers.pop(pid)
             if is_stopping:
                 continue
             LOG.error("worker %d ended with %d", pid, status)
             # One that was killed, for its memory perhaps, is no sign that the next would fail.
-            if status >= 0 and time.monotonic() - started < START_SECONDS:
+            if status >= 0 and time.monotonic() - ended.started < START_SECONDS:
                 code, is_stopping = status or FAILED, True
                 _tell(workers, signal.SIGTERM)
             else:
-                workers[_forked(work)] = time.monotonic()
+                workers[_forked(work, ended.listening, sockets)] = _Worker(ended.listening, time.monotonic())
     return code
 
 
-def _forked(work: Callable[[], int]) -> int:
+def _forked(work: Work, listening: socket.socket, sockets: Sequence[socket.socket]) -> int:
     pid = os.fork()
     if pid:
         return pid
     code = FAILED
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
-        code = work()
+        for other in sockets:
+            if other is not listening:
+                other.close()
+        code = work(listening)
     except Exception:
         LOG.exception("a worker failed")
     finally:
@@ -79,12 +100,12 @@ def _forked(work: Callable[[], int]) -> int:
         os._exit(code)
 
 
-def _tell(workers: dict[int, float], number: int) -> None:
+def _tell(workers: dict[int, _Worker], number: int) -> None:
     for pid in workers:
         os.kill(pid, number)
 
 
-def _ended(workers: dict[int, float]) -> list[tuple[int, int]]:
+def _ended(workers: dict[int, _Worker]) -> list[tuple[int, int]]:
     """Return the workers that have ended, and with what."""
     found = []
     for pid in list(workers):
