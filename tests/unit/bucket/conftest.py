@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ci import tools
-from model_bucket import Bucket, BucketStore, Connection, Patience
+from model_bucket.objects import Bucket, Patience
+from model_bucket.settings import Settings
+from model_bucket.store import BucketStore
 from tests.s3_server import BUCKET, CREDENTIALS, S3Server, running
 from tests.unit.bucket import proxy
 from tests.unit.store.conftest import write_model
@@ -31,8 +33,7 @@ class Place:
 
     def store(self, endpoint: str = "", patience: Patience | None = None) -> BucketStore:
         """Return the store there, spoken to at an endpoint."""
-        connection = Connection(endpoint or self.server.endpoint)
-        return BucketStore(Bucket(connection, BUCKET, self.prefix, patience))
+        return BucketStore(Bucket(Settings(endpoint or self.server.endpoint, BUCKET, self.prefix), patience))
 
 
 @pytest.fixture(autouse=True)

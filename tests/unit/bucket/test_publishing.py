@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from model_bucket import Bucket, BucketStore, Connection, Patience
+from model_bucket.connection import Connection
+from model_bucket.objects import Bucket, Patience
 from model_bucket.publishing import BucketPublisher
+from model_bucket.settings import Settings
+from model_bucket.store import BucketStore
 from model_store import Keep, StoreError, UnsuitableError, Wanted
 from tests.s3_server import BUCKET, SECRET_KEY, running
 from tests.unit.bucket.conftest import KEY, publish
@@ -100,7 +103,7 @@ def test_of_many_publishers_at_once_one_wins(place: Place, model: Path) -> None:
 
 
 def test_endpoint_that_does_not_heed_the_condition_is_refused(place: Place, proxied: str, faults: Faults) -> None:
-    faults.unconditional = Connection(place.server.endpoint).open(BUCKET)
+    faults.unconditional = Connection(Settings(place.server.endpoint)).open(BUCKET)
     with pytest.raises(UnsuitableError, match=r"does not heed If-None-Match.*conditional writes.*modelStore.type=pvc"):
         place.store(proxied).publisher("mnist", KEY).prepare()
     assert not list(place.folder.rglob("*probe*"))
@@ -116,7 +119,7 @@ def test_endpoint_that_is_down_is_asked_again_until_it_is_up(tmp_path: Path, mod
     with running(tmp_path / "s3") as server:
         server.kill()
         waiting = Waiting(lambda: server.start() if waiting.now == 1.5 else None)
-        store = BucketStore(Bucket(Connection(server.endpoint), BUCKET, "", waiting.patience()))
+        store = BucketStore(Bucket(Settings(server.endpoint, BUCKET), waiting.patience()))
         assert publish(store, model) == 1
     assert any("Connection refused" in line and "asking again" in line for line in waiting.told)
 
@@ -124,7 +127,7 @@ def test_endpoint_that_is_down_is_asked_again_until_it_is_up(tmp_path: Path, mod
 def test_endpoint_that_is_killed_while_files_are_uploaded_leaves_no_version(tmp_path: Path, model: Path) -> None:
     (model / "variables" / "large").write_bytes(bytes(64 << 20))
     with running(tmp_path / "s3") as server:
-        store = BucketStore(Bucket(Connection(server.endpoint), BUCKET))
+        store = BucketStore(Bucket(Settings(server.endpoint, BUCKET)))
         publisher = BucketPublisher(_KilledDuringUpload(server), "mnist", KEY)
         with pytest.raises(StoreError, match="cannot be written"):
             publisher.publish(model, created="", packages={})
@@ -140,7 +143,7 @@ class _KilledDuringUpload(Bucket):
     """A bucket whose server is killed when the first file is being uploaded."""
 
     def __init__(self, server: S3Server) -> None:
-        super().__init__(Connection(server.endpoint), BUCKET)
+        super().__init__(Settings(server.endpoint, BUCKET))
         self._server = server
 
     def write(self, path: str, file: object) -> None:
@@ -276,7 +279,7 @@ def test_wrong_secret_is_told_without_it(place: Place, monkeypatch: pytest.Monke
 
 
 def test_bucket_that_is_not_there_is_named(server: S3Server) -> None:
-    store = BucketStore(Bucket(Connection(server.endpoint), "no-such-bucket", "p"))
+    store = BucketStore(Bucket(Settings(server.endpoint, "no-such-bucket", "p")))
     with pytest.raises(StoreError, match=r"s3://no-such-bucket/p/mnist.*404 \(NoSuchBucket: "):
         store.publisher("mnist", KEY).prepare()
     with pytest.raises(StoreError, match="NoSuchBucket"):

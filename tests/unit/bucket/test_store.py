@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from model_bucket import Bucket, BucketStore, Connection
+from model_bucket.objects import Bucket
+from model_bucket.settings import Settings
+from model_bucket.store import BucketStore
 from model_store import DirectoryStore, StoreError, TooLargeError, VerificationError, Wanted
 from tests.s3_server import BUCKET, running
 from tests.unit.bucket.conftest import KEY, publish
@@ -146,7 +148,7 @@ def test_download_that_is_always_cut_off_is_no_damage(
 def test_endpoint_that_is_killed_during_a_download_leaves_nothing_and_heals(model: Path, tmp_path: Path) -> None:
     (model / "variables" / "large").write_bytes(bytes(48 << 20))
     with running(tmp_path / "s3") as server:
-        store = BucketStore(Bucket(Connection(server.endpoint), BUCKET))
+        store = BucketStore(Bucket(Settings(server.endpoint, BUCKET)))
         publish(store, model)
         found = find(store)
         seen: list[bytes] = []
@@ -159,7 +161,7 @@ def test_endpoint_that_is_killed_during_a_download_leaves_nothing_and_heals(mode
                     server.kill()
                 return body
 
-        broken = BucketStore(Killing(Connection(server.endpoint), BUCKET))
+        broken = BucketStore(Killing(Settings(server.endpoint, BUCKET)))
         with pytest.raises(StoreError) as caught:
             broken.fetch(found, tmp_path / "copy", verify=True)
         assert not isinstance(caught.value, VerificationError)

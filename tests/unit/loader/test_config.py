@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies
 
+from model_bucket.settings import Settings
 from model_loader import config
 from model_loader.errors import LoaderError
 
@@ -58,6 +59,12 @@ def test_every_flag_is_an_environment_variable_of_the_same_name(monkeypatch: pyt
         "POLL_SECONDS": "0.5",
         "TLS_DIR": "/tls",
         "SSL_CONFIG": "/ssl.txt",
+        "S3_ENDPOINT": "https://s3.example.com/",
+        "S3_BUCKET": "models",
+        "S3_PREFIX": "/team/",
+        "S3_REGION": "eu-central-1",
+        "S3_PATH_STYLE": "true",
+        "S3_CA_BUNDLE": "/s3.crt",
         "CLIENT_VERIFY": "on",
         "TERMINATION_LOG": "/log",
     }
@@ -65,6 +72,7 @@ def test_every_flag_is_an_environment_variable_of_the_same_name(monkeypatch: pyt
         monkeypatch.setenv(name, value)
     assert config.parse([]) == config.Config(
         model_store=Path("/store"),
+        s3=Settings("https://s3.example.com", "models", "team", "eu-central-1", True, Path("/s3.crt")),  # noqa: FBT003
         model_name="churn",
         model_key="",
         model_version=9223372036854775807,
@@ -96,7 +104,8 @@ def test_help_shows_each_flag_with_its_variable(capsys: pytest.CaptureFixture[st
         config.parse(["--help"])
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
-    for name in config.Config.__dataclass_fields__:
+    s3 = [f"s3_{name}" for name in Settings.__dataclass_fields__]
+    for name in (*(name for name in config.Config.__dataclass_fields__ if name != "s3"), *s3):
         assert f"--{name.replace('_', '-')}" in shown
         assert name.upper() in shown
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import urllib.parse
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from model_bucket.settings import FLAGS, Settings, is_s3, split
 from model_description.description import TASKS
 from model_download import quantity
 from model_download.download import LOOPBACK
@@ -29,6 +31,7 @@ class Config:
     """What to look for and where, where to put it, for how long, and what is asked of it."""
 
     model_store: Path
+    s3: Settings
     model_name: str
     model_key: str
     model_version: int | None
@@ -142,6 +145,9 @@ def _sha256(text: str) -> str:
 
 
 def _uri(text: str) -> str:
+    if is_s3(text):
+        split(text)
+        return text
     # The value may carry a password: it is never repeated.
     try:
         parts = urllib.parse.urlsplit(_text(text))
@@ -183,8 +189,22 @@ def _flag(name: str, default: str, kind: click.ParamType[Any], summary: str) -> 
     )
 
 
+def _s3_flags(command: Any) -> Any:
+    for name, convert, summary in reversed(FLAGS):
+        command = _flag(name, "", _Kind("s3", functools.partial(_told, convert)), summary)(command)
+    return command
+
+
+def _told(convert: Callable[[str], Any], text: str) -> Any:
+    try:
+        return convert(text)
+    except ValueError as error:
+        raise ValueError(f"expected {error}") from None
+
+
 @click.command(help="Wait for a model, verify it, and hand it to the server; with --follow, also what comes after it.")
 @_flag("--model-store", "/model-store", PATH, "directory models are published in")
+@_s3_flags
 @_flag("--model-name", "mnist", _Kind("name", _name), "name of the model")
 @_flag("--model-key", "", _Kind("key", _key), "digest of the training inputs; empty: any")
 @_flag("--model-version", "", _Kind("version", _version), "version to serve; empty: the newest")
@@ -192,7 +212,7 @@ def _flag(name: str, default: str, kind: click.ParamType[Any], summary: str) -> 
 @_flag("--signature-name", "serving_default", TEXT, "signature that is going to be called")
 @_flag("--model-task", "", click.Choice(["", *TASKS]), "task the model must fit; empty: as it says itself")
 @_flag("--source-path", "", TEXT, "folder <version>/saved_model.pb is in; below --model-store, unless absolute")
-@_flag("--source-uri", "", _Kind("uri", _uri), "https://... of a .tar.gz, .tar or .zip with the model")
+@_flag("--source-uri", "", _Kind("uri", _uri), "https://... or s3://... of a .tar.gz, .tar or .zip with the model")
 @_flag("--source-sha256", "", _Kind("sha256", _sha256), "SHA-256 of that archive; it needs one")
 @_flag("--source-image", "", PATH_OR_NONE, "folder an OCI image is mounted at; --source-path is then inside it")
 @_flag("--ca-bundle", "", PATH_OR_NONE, "PEM file of authorities to trust besides the system's")
@@ -209,7 +229,7 @@ def _flag(name: str, default: str, kind: click.ParamType[Any], summary: str) -> 
 @_flag("--client-verify", "false", BOOLEAN, "have clients show a certificate")
 @_flag("--termination-log", "/dev/termination-log", PATH, "file Kubernetes reads the reason of a failure from")
 def _command(**values: Any) -> Config:
-    return Config(**values)
+    return Config(s3=Settings.take(values), **values)
 
 
 def parse(arguments: Sequence[str]) -> Config:

@@ -96,7 +96,8 @@ class Search:
         """
         before = self._seen.get(candidate.version)
         self._seen[candidate.version] = candidate.source
-        if isinstance(candidate.store, DirectoryStore) or before == candidate.source:
+        is_whole = isinstance(candidate.store, DirectoryStore) or bool(candidate.found.state)
+        if is_whole or before == candidate.source:
             return True
         # The time of a change, unlike that of a modification, cannot be carried along by a copying program.
         changed = max((found.st_ctime for _, found in _files(candidate.found.handle)), default=0.0)
@@ -118,6 +119,12 @@ def search(config: Config) -> Search:
         # An absolute path is itself, whatever it is joined to.
         folder = config.model_store / config.source_path
         return Search(config.model_name, [SingleModel(folder, version)], "put the model there, see model.source.path")
+    if config.s3.bucket:
+        # Only here: who has a volume needs no client.
+        from model_bucket.objects import Bucket  # noqa: PLC0415
+        from model_bucket.store import BucketStore  # noqa: PLC0415
+
+        return Search(config.model_name, [BucketStore(Bucket(config.s3))], "see why the training Job did not end")
     stores = [DirectoryStore(config.model_store)]
     if config.model_key:
         return Search(config.model_name, stores, "see why the training Job did not end")
@@ -134,8 +141,8 @@ def unpacked(config: Config, folders: Sequence[Path]) -> Search:
 
 def _state(found: Found) -> str:
     """Return what changes whenever a version's files do."""
-    if not isinstance(found.handle, Path):
-        return found.manifest.digest if found.manifest is not None else found.place
+    if found.state:
+        return found.state
     digest = hashlib.sha256()
     for name, status in _files(found.handle):
         line = f"{name!a} {status.st_size} {status.st_mtime_ns} {status.st_mode}\n"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model_bucket.settings import is_s3
 from model_download import archive, download
 from model_download.errors import FetchError, UnreachableError
 from model_download.errors import RefusedError as NotMeantError
@@ -19,8 +20,9 @@ from model_store.errors import StoreError
 from model_store.store import Fetched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from model_loader.config import Config
     from model_loader.loading import Loading
     from model_store.store import Found, Store, Wanted
 
@@ -69,7 +71,8 @@ def _unpacked(loading: Loading) -> Iterator[tuple[Path, str]]:
         config.source_sha256,
         KEYS,
         tell,
-        ca_bundle=config.ca_bundle,
+        address=_address(config),
+        ca_bundle=config.ca_bundle or config.s3.ca_bundle,
         limit_bytes=target.left_bytes(),
         timeout_seconds=config.timeout_seconds,
         clock=loading.clock,
@@ -89,6 +92,16 @@ def _unpacked(loading: Loading) -> Iterator[tuple[Path, str]]:
     finally:
         target.discard(packed)
         target.discard(folder)
+
+
+def _address(config: Config) -> Callable[[], str] | None:
+    """Return how an address of an object in a bucket is made, None for a URI that is one."""
+    if not is_s3(config.source_uri):
+        return None
+    # Only here: who has no bucket needs no client.
+    from model_bucket.connection import addresses  # noqa: PLC0415
+
+    return addresses(config.s3, config.source_uri)
 
 
 @contextlib.contextmanager

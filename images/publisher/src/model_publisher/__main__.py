@@ -8,10 +8,10 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from model_publisher import candidate, config, gates, result_file, served, workspace
+from model_publisher import candidate, config, gates, result_file, served, stores, workspace
 from model_publisher.errors import NotGoodEnoughError, PassingError, PublisherError
 from model_publisher.telling import leave_reason, tell
-from model_store import DirectoryStore, Keep, StoreError
+from model_store import Keep, StoreError, UnsuitableError
 from model_store.names import shown
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ def main(arguments: Sequence[str]) -> int:
             publish(options)
     except PublisherError as error:
         return _fail(termination_log, str(error), error.exit_code)
+    except UnsuitableError as error:
+        return _fail(termination_log, str(error), PublisherError.exit_code)
     except (StoreError, OSError) as error:
         return _fail(termination_log, str(error), PassingError.exit_code)
     return 0
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def check(options: Check) -> None:
     """Leave the marker where the run is published already; else see that it can be, and fetch what it learns from."""
-    publisher = DirectoryStore(options.model_store).publisher(options.model_name, options.model_key)
+    publisher = stores.publisher(options)
     # First: a publisher that was killed after another one published leaves its directory, too.
     publisher.remove_abandoned()
     published = publisher.published_version(options.revision)
@@ -65,7 +67,8 @@ def check(options: Check) -> None:
             options.workspace,
             options.data_uri,
             options.data_sha256,
-            ca_bundle=options.ca_bundle,
+            address=stores.address(options),
+            ca_bundle=options.ca_bundle or options.s3.ca_bundle,
             timeout_seconds=options.data_timeout_seconds,
         )
     run = f", run {options.revision}" if options.revision else ""
@@ -78,7 +81,7 @@ def publish(options: Publish) -> None:
         tell("already published: nothing to do")
         return
     result = result_file.read(options.result_file)
-    publisher = DirectoryStore(options.model_store).publisher(options.model_name, options.model_key)
+    publisher = stores.publisher(options)
     _hold_to_gates(options, result, publisher)
     home = options.candidate / options.model_name
     incoming = candidate.take(options.model_dir, home)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import urllib.parse
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from model_bucket.settings import FLAGS, Settings, is_s3, split
 from model_download.download import LOOPBACK
 from model_publisher.errors import PublisherError
 from model_store.names import version_of
@@ -32,6 +34,8 @@ class Check:
     model_name: str
     model_key: str
     model_store: Path
+    s3: Settings
+    store_patience_seconds: float
     marker: Path
     workspace: Path
     run: str
@@ -51,6 +55,8 @@ class Publish:
     model_name: str
     model_key: str
     model_store: Path
+    s3: Settings
+    store_patience_seconds: float
     marker: Path
     workspace: Path
     run: str
@@ -159,6 +165,9 @@ def _sha256(text: str) -> str:
 
 
 def _uri(text: str) -> str:
+    if is_s3(text):
+        split(text)
+        return text
     # The value may carry a password, which is never repeated: the message is click's without it.
     try:
         parts = urllib.parse.urlsplit(text)
@@ -167,8 +176,21 @@ def _uri(text: str) -> str:
         host, parts = None, urllib.parse.urlsplit("")
     is_taken = host and (parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK))
     if text and not (is_taken and text.isascii() and not re.search(r"[\0- \x7f]", text)):
-        raise click.BadParameter("expected a URI like https://host/data.tar.gz")
+        raise click.BadParameter("expected a URI like https://host/data.tar.gz or s3://bucket/data.tar.gz")
     return text
+
+
+def _unrepeated(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a reader whose refusals do not repeat a value that may carry a password."""
+
+    @functools.wraps(convert)
+    def read(text: str) -> Any:
+        try:
+            return convert(text)
+        except ValueError as error:
+            raise click.BadParameter(f"expected {error}") from None
+
+    return read
 
 
 def _rest(text: str) -> str:
@@ -204,6 +226,8 @@ _RUN = (
     ),
     _flag("--model-key", "00000000", _matching(KEY, "8 to 64 hexadecimal digits"), "digest of the training inputs"),
     _flag("--model-store", "/model-store", _path, "directory models are published in"),
+    *(_flag(name, "", _unrepeated(convert), summary) for name, convert, summary in FLAGS),
+    _flag("--store-patience-seconds", "300", _seconds, "how long a bucket that does not answer is asked again"),
     _flag("--marker", "/check/published", _path, "file that is there when there is nothing to do"),
     _flag("--workspace", "/workspaces", _path, "directory of checkpoints, logs and fetched data"),
     _flag("--run", "first", _matching(RUN, "the name of a Job"), "the run's folder in the workspace"),
@@ -232,7 +256,9 @@ def _commands() -> None:
 @_with(
     [
         *_RUN,
-        _flag("--data-uri", "", _uri, "file or archive over https to fetch into the workspace"),
+        _flag(
+            "--data-uri", "", _uri, "file or archive over https or in a bucket (s3://...) to fetch into the workspace"
+        ),
         _flag("--data-sha256", "", _sha256, "its SHA-256"),
         _flag("--ca-bundle", "", _path_or_none, "PEM file of authorities to trust besides the system's"),
         _flag("--data-timeout-seconds", "3600", _seconds, "how long fetching it may take"),
@@ -240,7 +266,7 @@ def _commands() -> None:
     ]
 )
 def _check(**values: Any) -> Check:
-    return Check(**values)
+    return Check(s3=Settings.take(values), **values)
 
 
 @_commands.command("publish", help="Hold a trained model to its gates, have a server look at it, and publish it.")
@@ -265,7 +291,7 @@ def _check(**values: Any) -> Check:
     ]
 )
 def _publish(**values: Any) -> Publish:
-    return Publish(**values)
+    return Publish(s3=Settings.take(values), **values)
 
 
 def parse(arguments: Sequence[str]) -> Check | Publish:

@@ -15,7 +15,7 @@ from model_publisher.errors import PassingError, PublisherError
 from model_publisher.telling import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 KEYS = Keys(
@@ -56,7 +56,13 @@ def forget_checkpoints(workspace: Path, key: str, run: str) -> None:
 
 
 def fetch(
-    workspace: Path, uri: str, sha256: str, *, ca_bundle: Path | None = None, timeout_seconds: float = 3600.0
+    workspace: Path,
+    uri: str,
+    sha256: str,
+    *,
+    address: Callable[[], str] | None = None,
+    ca_bundle: Path | None = None,
+    timeout_seconds: float = 3600.0,
 ) -> Path:
     """Return the folder of data by its digest, fetched and unpacked where it is not there yet.
 
@@ -73,7 +79,9 @@ def fetch(
         _make(folder.parent)
         _empty(folder)
         packed = folder.with_name(f"{sha256}.partial")
-        source = download.Source(uri, sha256, KEYS, tell, ca_bundle=ca_bundle, timeout_seconds=timeout_seconds)
+        source = download.Source(
+            uri, sha256, KEYS, tell, address=address, ca_bundle=ca_bundle, timeout_seconds=timeout_seconds
+        )
         start = time.monotonic()
         try:
             with _told():

@@ -13,7 +13,8 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
 from model_bucket import failures
-from model_bucket.connection import SCHEME
+from model_bucket.connection import Connection
+from model_bucket.settings import SCHEME
 from model_store.errors import StoreError, UnsuitableError, VerificationError
 from model_store.names import shown
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from obstore.store import S3Store
 
-    from model_bucket.connection import Connection
+    from model_bucket.settings import Settings
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 15.0
@@ -62,12 +63,12 @@ class _AbsentError(StoreError):
 class Bucket:
     """A prefix of a bucket. Everything raises StoreError when the endpoint fails for longer than its patience."""
 
-    def __init__(self, connection: Connection, name: str, prefix: str = "", patience: Patience | None = None) -> None:
-        self._connection = connection
-        self._client: S3Store = connection.open(name)
-        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+    def __init__(self, settings: Settings, patience: Patience | None = None) -> None:
+        self._connection = Connection(settings)
+        self._client: S3Store = self._connection.open(settings.bucket)
+        self._prefix = f"{settings.prefix}/" if settings.prefix else ""
         self._patience = patience or Patience()
-        self.uri = f"{SCHEME}://{name}/{self._prefix}".rstrip("/")
+        self.uri = f"{SCHEME}://{settings.bucket}/{self._prefix}".rstrip("/")
 
     @property
     def endpoint(self) -> str:

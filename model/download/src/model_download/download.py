@@ -41,13 +41,15 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-[0-9]+/(?:[0-9]+|\*)")
 class Source:
     """Where a file is, what it must be, and the limits of getting it; `pause` and `clock` are time's.
 
-    `keys` names the settings in messages; `tell` gets a line of progress.
+    `keys` names the settings in messages; `tell` gets a line of progress. `address` makes one that is asked instead of
+    the URI, anew for each try: it may expire, and is a secret.
     """
 
     uri: str
     sha256: str
     keys: Keys
     tell: Callable[[str], object]
+    address: Callable[[], str] | None = None
     ca_bundle: Path | None = None
     limit_bytes: int | None = None
     timeout_seconds: float = 3600.0
@@ -59,6 +61,10 @@ class Source:
     def shown(self) -> str:
         """Return the URI without what may be a secret: user, password, query and fragment."""
         return without_secrets(self.uri)
+
+    def asked(self) -> str:
+        """Return what is asked for the file now."""
+        return self.uri if self.address is None else self.address()
 
 
 def without_secrets(uri: str) -> str:
@@ -145,7 +151,8 @@ def download(source: Source, path: Path) -> None:
 
 def _receive(source: Source, progress: _Progress, deadline: float) -> None:
     try:
-        with _opener(source).open(_request(source, progress), timeout=source.silence_seconds) as response:
+        asked = source.asked()
+        with _opener(source, asked).open(_request(asked, progress), timeout=source.silence_seconds) as response:
             total = _start(source, progress, response)
             _copy(source, progress, response, deadline)
     except urllib.error.HTTPError as error:
@@ -166,8 +173,8 @@ def _receive(source: Source, progress: _Progress, deadline: float) -> None:
         raise _PassingError(f"the download was interrupted after {progress.size_bytes} of {total} bytes")
 
 
-def _request(source: Source, progress: _Progress) -> urllib.request.Request:
-    parts = urllib.parse.urlsplit(source.uri)
+def _request(asked: str, progress: _Progress) -> urllib.request.Request:
+    parts = urllib.parse.urlsplit(asked)
     # With credentials taken out, and without the fragment, which is not the server's business.
     plain = urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
     request = urllib.request.Request(  # noqa: S310 - the scheme was checked when the flag was read
@@ -261,7 +268,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _opener(source: Source) -> urllib.request.OpenerDirector:
+def _opener(source: Source, asked: str) -> urllib.request.OpenerDirector:
     try:
         # The system's authorities, or those of SSL_CERT_FILE, which OpenSSL reads itself.
         context = ssl.create_default_context()
@@ -271,7 +278,7 @@ def _opener(source: Source) -> urllib.request.OpenerDirector:
         raise DownloadError(
             f"{source.keys.ca_bundle} ({source.ca_bundle}) cannot be read as PEM certificates ({error})"
         ) from error
-    is_local = urllib.parse.urlsplit(source.uri).hostname in LOOPBACK
+    is_local = urllib.parse.urlsplit(asked).hostname in LOOPBACK
     return urllib.request.build_opener(
         # None: the proxies of the environment.
         urllib.request.ProxyHandler({} if is_local else None),
