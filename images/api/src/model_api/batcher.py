@@ -115,6 +115,7 @@ class Batcher:
         self._check_room(rows, size)
         loop = asyncio.get_running_loop()
         item = Item(signature, tensors, rows, size, loop.time() + timeout_seconds, loop.create_future())
+        # By identity: hashing a signature takes longer than the rest of this, and Knowledge has equal ones be one object.
         kind = (id(signature), *((name, tensor.shape[1:]) for name, tensor in tensors.items()))
         line = self._lines.get(kind)
         if line is None:
@@ -131,6 +132,7 @@ class Batcher:
             raise
 
     def _check_room(self, rows: int, size: int) -> None:
+        # One request alone is always taken, however large: it would never fit otherwise.
         if not self._queued_rows:
             return
         if self._queued_rows + rows > self._queue_size:
@@ -142,6 +144,7 @@ class Batcher:
 
     def _watch(self, item: Item, seconds: float) -> None:
         waiting = self._waiting
+        # Those that were answered go when another comes, so that nothing has to look for them.
         while waiting and waiting[0][2].done():
             waiting.popleft()
         waiting.append((item.deadline, seconds, item.answer))
@@ -159,6 +162,7 @@ class Batcher:
         kept: deque[tuple[float, float, asyncio.Future[Share]]] = deque()
         for entry in self._waiting:
             deadline, seconds, answer = entry
+            # Not all end in the order they came: protocols may give their requests times of their own.
             if answer.done():
                 continue
             if deadline <= now:
@@ -180,6 +184,7 @@ class Batcher:
 
     def _send(self) -> None:
         """Start calls while there is something to ask and room for one more."""
+        # With no server known one call goes out all the same: its failure says why better than silence does.
         while self._lines and len(self._calls) < CALLS_PER_SERVER * max(1, self._servers()):
             batch = self._take()
             if not batch:
@@ -191,6 +196,7 @@ class Batcher:
 
     def _take(self) -> list[Item]:
         """Take items from the line whose turn it is, up to the batch size; those whose caller has left are dropped."""
+        # A dict keeps the order of its keys: the first is the line that has waited longest.
         kind, line = next(iter(self._lines.items()))
         del self._lines[kind]
         batch: list[Item] = []
@@ -210,10 +216,12 @@ class Batcher:
     async def _run(self, batch: list[Item], call: Call) -> None:
         names = batch[0].tensors
         tensors = (
+            # Nothing to join: the caller's own tensors, without a copy.
             names
             if len(batch) == 1
             else {name: np.concatenate([item.tensors[name] for item in batch]) for name in names}
         )
+        # The longest: who has less is told by the timer, and the others still get what was computed.
         seconds = max(item.deadline for item in batch) - asyncio.get_running_loop().time()
         try:
             outputs, version = await self._ask(batch[0].signature, tensors, max(0.001, seconds))
@@ -231,6 +239,7 @@ class Batcher:
         """Pass an error on; requests that were joined are asked again in parts, so that none fails another."""
         waiting = [item for item in batch if not item.answer.done()]
         parts = min(PARTS, len(waiting))
+        # No server or no time: asking in parts would cost more of what there is too little of.
         if parts <= 1 or isinstance(error, UnavailableError | TooSlowError) or call.extra_calls < parts:
             for item in waiting:
                 item.answer.set_exception(error)

@@ -133,8 +133,10 @@ class Connection(asyncio.Protocol):
             number, self._loop.create_future(), self._peer_window, self._loop.call_later(seconds, self._expire, number)
         )
         self._streams[number] = stream
+        # A stream's number is never used twice; the channel connects anew when they are used up.
         if self._next_stream > LAST_STREAM:
             self._lose("all numbers of streams are used")
+        # 0 would be over before it is sent.
         milliseconds = min(MAXIMUM_TIMEOUT_MS, max(1, int(seconds * 1000)))
         block = self._head + literal(b":path", path)
         block += self._tail + literal(b"grpc-timeout", b"%dm" % milliseconds)
@@ -147,6 +149,7 @@ class Connection(asyncio.Protocol):
             raise
 
     def _send(self, stream: Stream, head: bytes, message: bytes) -> None:
+        # The usual call is one write. Behind others that wait it would overtake them, and a large one never get a turn.
         if len(message) <= min(self._peer_frame_bytes, self._window, stream.window) and not self._unsent:
             self._spend(stream, len(message))
             self._transport.write(head + frame(DATA, END_STREAM, stream.number, message))
@@ -170,6 +173,7 @@ class Connection(asyncio.Protocol):
                 self._spend(stream, size)
             if len(rest):
                 blocked.append((stream, rest))
+        # In front: they came first.
         blocked.extend(self._unsent)
         self._unsent = blocked
         if parts:
@@ -194,6 +198,7 @@ class Connection(asyncio.Protocol):
             and not self._transport.is_closing()
         ):
             self._transport.write(frame(RST_STREAM, 0, stream.number, struct.pack(">I", error)))
+        # It took no new calls any more, and this was the last of the old ones.
         if self.lost.done() and not self._streams:
             self._transport.close()
 
@@ -266,6 +271,7 @@ class Connection(asyncio.Protocol):
     # ---- frames
 
     def _take(self, kind: int, flags: int, number: int, content: bytes) -> None:
+        # Numbers, since `case DATA` would be a name to be bound, and an enumeration costs a look-up for each frame.
         match kind:
             case 0:
                 self._take_data(flags, number, content)
@@ -285,10 +291,12 @@ class Connection(asyncio.Protocol):
 
     def _take_data(self, flags: int, number: int, content: bytes) -> None:
         self._received += len(content)
+        # In large steps: an update for each frame would be a write for each answer.
         if self._received > OUR_WINDOW // 2:
             self._transport.write(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", self._received)))
             self._received = 0
         stream = self._streams.get(number)
+        # A call that was given up: what was under way still counts for the window above.
         if stream is None:
             return
         stream.content += _unpadded(content, flags)
@@ -310,6 +318,7 @@ class Connection(asyncio.Protocol):
             return
         number, first_flags, block = self._header_block
         self._header_block = None
+        # Decoded even where nobody waits: the decoder's state is the connection's (RFC 7541, 2.2).
         headers = self._decoded(bytes(block))
         stream = self._streams.get(number)
         if stream is not None:
@@ -318,6 +327,7 @@ class Connection(asyncio.Protocol):
                 self._finish(stream)
 
     def _decoded(self, block: bytes) -> dict[str, str]:
+        # Without a table equal bytes are equal headers, and servers send the same few again and again.
         known = self._remembered.get(block)
         if known is None:
             known = {str(name): str(value) for name, value in self._decoder.decode(block)}
@@ -338,6 +348,7 @@ class Connection(asyncio.Protocol):
                 case 3:
                     self._peer_streams = value
                 case 4:
+                    # May make windows negative, which is as it should be (RFC 9113, 6.9.2).
                     for stream in self._streams.values():
                         stream.window += value - self._peer_window
                     self._peer_window = value
@@ -351,6 +362,7 @@ class Connection(asyncio.Protocol):
     def _take_goaway(self, last: int, error: int, words: bytes) -> None:
         self._lose(f"the server is going away (HTTP/2 error {error}) {words.decode(errors='replace')}".rstrip())
         for stream in list(self._streams.values()):
+            # These were not begun there, so that asking another server computes nothing twice.
             if stream.number > last & 0x7FFFFFFF:
                 self._end(stream)
                 _fail(stream, AWAY, self.lost.result())
@@ -372,6 +384,7 @@ class Connection(asyncio.Protocol):
         headers, content = stream.headers, stream.content
         status = headers.get("grpc-status")
         if status is None:
+            # A proxy between, or no gRPC server at all.
             http = headers.get(":status", "")
             _fail(stream, OF_HTTP.get(http, Code.UNKNOWN), f"expected gRPC's status, got HTTP's {http}")
         elif status != "0":
@@ -395,6 +408,7 @@ def _unpadded(content: bytes, flags: int) -> bytes:
 
 def _keep_alive(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
+        # A call is one write, and waits for none: without this the second one would wait for an acknowledgement.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in (*KEEPALIVE, ("TCP_USER_TIMEOUT", UNACKNOWLEDGED_MS)):

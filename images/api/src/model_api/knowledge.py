@@ -138,6 +138,7 @@ class Knowledge:
         """Return what is known of the version the servers serve now; callers side by side share one lookup."""
         if self._newest is None or self._newest.done():
             self._newest = asyncio.create_task(self._ask_newest())
+        # A caller that leaves must not cancel what others wait for.
         return await asyncio.shield(self._newest)
 
     async def served(self) -> Known:
@@ -153,10 +154,12 @@ class Knowledge:
     async def of(self, version: int) -> Known:
         """Return what is known of a version; the first to ask looks it up and all others wait for that."""
         met = self._versions.get(version)
+        # What failed is asked again by the next: a server that was away says nothing of the version.
         if met is None or (met.lookup.done() and met.lookup.exception() is not None):
             met = self._met(asyncio.create_task(self._look_up(version)))
             self._versions[version] = met
         met.seen = time.monotonic()
+        # Without a turn of the loop where it is known: this is asked for each reply.
         return met.lookup.result() if met.lookup.done() else await asyncio.shield(met.lookup)
 
     def _met(self, lookup: asyncio.Future[Known]) -> _Met:
@@ -164,6 +167,7 @@ class Knowledge:
         return _Met(lookup, self._servers.found, learned=now, seen=now, described=now)
 
     async def _ask_newest(self) -> Known:
+        # Before the answer: what comes during it is as fresh as it.
         self._asked = time.monotonic()
         version, definitions = await self._metadata(self._config.model_version)
         met = self._versions.get(version)
@@ -186,6 +190,7 @@ class Knowledge:
         known, now = met.lookup.result(), time.monotonic()
         if is_described:
             met.described = now
+        # A roll of server pods: those of before and of now answer in turn, and what is known must not go to and fro.
         elif known.description is not None:
             return now - met.described > HOLD_SECONDS
         is_news = is_described and known.description is None
@@ -214,6 +219,7 @@ class Knowledge:
             try:
                 description = description_json.parse(await self._description(version))
             except DescriptionError as error:
+                # Kept, and not raised: the other protocols can still use its signatures.
                 problem = f"its description cannot be read: {error}"
         known = self._joinable(_known(version, definitions, description, problem, self._config))
         if self._is_known(known):
@@ -252,6 +258,7 @@ class Knowledge:
         request.model_spec.version.value = version
         tensor = request.inputs[description_json.REQUEST]
         tensor.dtype = serving_pb2.DT_STRING
+        # A row of nothing: the signature answers as often as its input is long (docs/architecture.md, "A model").
         tensor.tensor_shape.dim.add(size=1)
         tensor.string_val.append(b"")
         try:
@@ -263,6 +270,7 @@ class Knowledge:
 
     def _forget(self) -> None:
         now = time.monotonic()
+        # A copy: versions go while it is looked through.
         for version, met in list(self._versions.items()):
             is_current = self._current is not None and version == self._current.version
             if not is_current and now - met.seen > FORGET_SECONDS:
@@ -298,6 +306,7 @@ def _known(
     """Return what is known of a version; what values say of the model comes before what it says itself."""
     signatures = saved_model.signatures_of(definitions)
     signature: Signature | None = None
+    # A description is of one signature; of another that values name it says nothing.
     told = description if description is not None and description.signature == config.signature_name else Description()
     task, labels = config.model_task or told.task, config.model_labels or told.labels
     try:

@@ -140,6 +140,7 @@ class Servers:
         Raise ServingError with the status and the words of the last one asked.
         """
         deadline = time.monotonic() + timeout
+        # The usual small release, without what choosing costs; nobody else could be asked anyhow.
         if len(self._servers) == 1:
             (server,) = self._servers.values()
             return await self._attempt(server, method, request, deadline)
@@ -170,6 +171,7 @@ class Servers:
                     if not isinstance(error, ServingError) or error.code not in ELSEWHERE:
                         raise error
                     refusal = error
+                # Too long for this pod, so far: the call stays with it, its answer may still be the first.
                 if not done:
                     server.silent_since = time.monotonic()
                 is_over = len(tried) >= min(ATTEMPTS, len(self._servers)) or time.monotonic() >= deadline
@@ -184,6 +186,7 @@ class Servers:
         if len(tried) >= min(ATTEMPTS, len(self._servers)):
             return None
         usual = max(LEAST_PATIENCE_SECONDS, PATIENCE_FACTOR * server.usual_seconds)
+        # Half of what is left, or the second pod would have no time to answer in.
         return max(0.0, min(usual, (deadline - time.monotonic()) / 2))
 
     async def _attempt(self, server: Server, method: str, request: bytes, deadline: float) -> bytes:
@@ -195,12 +198,14 @@ class Servers:
         except ServingError as error:
             if error.code is Code.UNAVAILABLE:
                 server.passed_over_until = time.monotonic() + PASSED_OVER_SECONDS
+            # A refusal is an answer; a deadline that passed says nothing of the pod.
             elif error.code is not Code.DEADLINE_EXCEEDED:
                 server.silent_since = -math.inf
             raise
         else:
             server.silent_since = -math.inf
             took = time.monotonic() - started
+            # Up at once, down slowly: a pod that has become slow must not be asked twice for each call.
             server.usual_seconds += (took - server.usual_seconds) * (0.5 if took > server.usual_seconds else 0.05)
             return reply
         finally:
@@ -228,6 +233,7 @@ class Servers:
         """Return the addresses of the names; None keeps those known while the name service does not answer."""
         found = [await _addresses(host, port) for host, port in self._names]
         known = [addresses for addresses in found if addresses is not None]
+        # All or nothing: the pods of a name that cannot be looked up now are not gone.
         return set().union(*known) if len(known) == len(found) else None
 
 

@@ -145,9 +145,11 @@ class Follower(Generic[CandidateType]):
     def _look(self, good: int | None, status: ServerStatus) -> None:
         """Hand over the newest version that was not refused, if it is newer than the good one."""
         for candidate in self._candidates():
+            # The newest come first: what follows is older still.
             if good is not None and candidate.version <= good:
                 return
             refusal = self._refusals.get(candidate.version)
+            # Files that changed since are another model under the same number, and are tried.
             if refusal is not None and refusal.source == candidate.source:
                 continue
             if self._hand_over(candidate):
@@ -177,8 +179,10 @@ class Follower(Generic[CandidateType]):
     def _judge(self, trial: _Trial, status: ServerStatus) -> None:
         waited_seconds = self._clock() - trial.began
         trial.has_answered = trial.has_answered or bool(status.versions)
+        # In a row: a server that answers in between was not ended by the version.
         trial.looks_gone = trial.looks_gone + 1 if status.is_gone else 0
         known = status.versions.get(trial.version)
+        # From here on an end is this trial's own.
         if known is not None and known.state != END:
             trial.was_ended = False
         if _is_available(status, trial.version):
@@ -198,6 +202,7 @@ class Follower(Generic[CandidateType]):
 
     def _confirm(self, version: int) -> None:
         """Have the other versions go: the server serves this one."""
+        # Only now: until a server serves the new version, the old files are what it would start with again.
         self._trial, self._served = None, version
         for other in self._others(version):
             self._target.remove(other)
@@ -214,6 +219,7 @@ class Follower(Generic[CandidateType]):
         others = self._others(trial.version)
         fate = f"version {max(others)} goes on being served" if others else "nothing can take its place yet"
         text = f"version {trial.version} of {self._target.name} is taken back: {reason}; {fate}"
+        # Refused before it is removed: a container that ends in between must not take it for the good one.
         self._refuse(trial.version, Refusal(source, text, is_final))
         if others:
             self._target.remove(trial.version)

@@ -124,7 +124,9 @@ class DirectoryPublisher:
         )
         with self._writing():
             (publication.folder / FILE_NAME).write_text(manifest.render(), encoding="utf-8")
+            # Before the rename: a node that loses power must not show a version whose files are empty.
             _sync_tree(publication.folder)
+            # Hashing and syncing took their time without the lock: another may have published meanwhile.
             with self._lock():
                 existing = self.published_version(revision)
                 if existing is not None:
@@ -147,6 +149,7 @@ class DirectoryPublisher:
                     # What is not ours stays, and its folder with it.
                     with contextlib.suppress(OSError):
                         (self.model / key).rmdir()
+            # Without the lock: removing a large model takes a network volume minutes, and nobody finds these any more.
             for folder in hidden:
                 shutil.rmtree(folder, ignore_errors=True)
         return choice.removed
@@ -172,6 +175,7 @@ class DirectoryPublisher:
         reservations = self.model / RESERVATIONS
         with self._lock():
             reservations.mkdir(exist_ok=True)
+            # Of all keys, and of what was removed: a server knows versions by their numbers alone.
             taken = [number for home in self.model.iterdir() if home.is_dir() for number in folders.versions(home)]
             version = max(taken, default=0) + 1
             if version > MAXIMUM_VERSION:
