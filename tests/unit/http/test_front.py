@@ -163,7 +163,10 @@ def test_target_may_be_absolute_and_encoded() -> None:
         (b"POST / HTTP/1.1\r\nExpect: tea\r\nContent-Length: 1\r\n\r\n", 417),
         (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 20 + b"\r\n", 200),
         (b"GET / HTTP/1.1\r\n" + b"".join(b"a%d: b\r\n" % i for i in range(200)) + b"\r\n", 431),
-        (b"GET /" + b"a" * 70000 + b" HTTP/1.1\r\n\r\n", 431),
+        (b"GET /" + b"a" * 8100 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+        (b"GET /" + b"a" * 8200 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET /?" + b"a=%41&" * 12_000, 414),
+        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n", 431),
         (b"GET / HTTP/1.1\r\na: " + b"b" * 70000, 431),
         (b"POST / HTTP/1.1\r\nContent-Length: 4194305\r\n\r\n", 413),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"100000\r\n" + bytes(1 << 20), None),
@@ -171,7 +174,7 @@ def test_target_may_be_absolute_and_encoded() -> None:
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"a" * 200_000, 413),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nb: " + b"a" * 200_000, 413),
     ],
-    ids=range(23),
+    ids=range(26),
 )
 def test_bytes_are_answered_with(data: bytes, status: int | None) -> None:
     async def test(run: Running) -> None:
@@ -258,6 +261,36 @@ def test_client_that_does_not_read_is_ended() -> None:
         await run.until(lambda: run.front.connections == 0)
 
     on_front(test, write_timeout_seconds=0.5)
+
+
+def test_replies_nobody_reads_are_bounded_in_all() -> None:
+    async def test(run: Running) -> None:
+        for _ in range(8):
+            client = await run.connect()
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await client.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+        await run.until(lambda: len(run.application.asked) == 8)
+        # Replies of 16 MiB each, less what is in the system's buffers.
+        await run.until(lambda: 2 <= run.front.connections <= 4)
+        assert run.front.unsent_bytes <= 40 << 20
+        status, _ = await (await run.connect()).ask(GET)
+        assert status == 200
+
+    on_front(test, max_held_body_bytes=40 << 20)
+
+
+def test_reply_that_is_read_slowly_is_no_longer_counted() -> None:
+    async def test(run: Running) -> None:
+        client = await run.connect()
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await client.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+        await run.until(lambda: run.front.unsent_bytes > 0)
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        _, _, body = await client.reply()
+        assert len(body) == 16 << 20
+        await run.until(lambda: run.front.unsent_bytes == 0)
+
+    on_front(test)
 
 
 # ---- numbers

@@ -51,9 +51,9 @@ class Connection(asyncio.Protocol):
         self._backlog = bytearray()
         self._is_paused = False
         self._is_writable = True
-        self._unsent_bytes = 0
-        # Bytes of bodies on their way, waiting and under way.
+        # Bytes of bodies on their way, waiting and under way; and of a reply that the client has not read.
         self.held_bytes = 0
+        self.unsent_bytes = 0
         self.phase = Phase.NEW
         self.since = 0.0
         # For the life of a request.
@@ -79,6 +79,7 @@ class Connection(asyncio.Protocol):
         self._parser.forget()
         self._queue.clear()
         self._release(self.held_bytes)
+        self._front.note_unsent(self, 0)
         self._front.leave(self)
 
     def eof_received(self) -> bool:
@@ -92,6 +93,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on with the next request."""
         self._is_writable = True
+        self._front.note_unsent(self, 0)
         if self.phase is Phase.WRITING:
             self._front.enter(self, Phase.IDLE)
             self._proceed()
@@ -209,8 +211,8 @@ class Connection(asyncio.Protocol):
         elif self._is_writable:
             self._front.enter(self, Phase.IDLE)
         else:
-            self._unsent_bytes = self._transport.get_write_buffer_size()
             self._front.enter(self, Phase.WRITING)
+            self._front.note_unsent(self, self._transport.get_write_buffer_size())
 
     def _write(self, reply: Reply, method: str, more: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         parts = [
@@ -246,6 +248,7 @@ class Connection(asyncio.Protocol):
 
     def _close(self) -> None:
         self._front.enter(self, Phase.CLOSING)
+        self._front.note_unsent(self, self._transport.get_write_buffer_size())
         self._transport.close()
 
     # ---- the front's calls
@@ -263,5 +266,6 @@ class Connection(asyncio.Protocol):
 
     def has_progressed(self) -> bool:
         """Tell whether the client has read anything since this was last asked."""
-        before, self._unsent_bytes = self._unsent_bytes, self._transport.get_write_buffer_size()
-        return self._unsent_bytes < before
+        before = self.unsent_bytes
+        self._front.note_unsent(self, self._transport.get_write_buffer_size())
+        return self.unsent_bytes < before

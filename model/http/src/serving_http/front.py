@@ -55,7 +55,9 @@ class Front:
         self._listening: list[asyncio.Server] = []
         self._is_changed = asyncio.Event()
         self._ticking: asyncio.TimerHandle | None = None
+        # Of bodies, and of replies that nobody reads.
         self.held_bytes = 0
+        self.unsent_bytes = 0
         # When memory was last given back, and how much was left.
         self._given_back = 0.0
         self._resident_bytes = memory.resident_bytes()
@@ -118,6 +120,22 @@ class Front:
                 return False
             oldest.refuse(statuses.REQUEST_TIMEOUT, "the body came too slowly while many others were being read")
         return True
+
+    def note_unsent(self, holder: Connection, size: int) -> None:
+        """Count bytes of a reply that its client has not read; where there are too many, the oldest such clients go.
+
+        Not to read costs a client nothing, and a reply may be larger than the body that it answers.
+        """
+        self.unsent_bytes += size - holder.unsent_bytes
+        holder.unsent_bytes = size
+        if size and self.unsent_bytes > self.limits.max_held_body_bytes:
+            for other in [*self._phases[Phase.WRITING], *self._phases[Phase.CLOSING]]:
+                if other is not holder and other.unsent_bytes:
+                    self.unsent_bytes -= other.unsent_bytes
+                    other.unsent_bytes = 0
+                    other.abort()
+                if self.unsent_bytes <= self.limits.max_held_body_bytes:
+                    return
 
     # ---- time
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 HTTP2_PREFACE = b"PRI * HTTP/2"
 # Chunks of one byte take six on the wire: what takes more, or has trailers without end, is no honest body.
 WIRE_OVERHEAD = 7
+# What every server should take of a path and its query (RFC 9110, 4.1), and no client of ours needs more. It is the one
+# part of a head that takes time, since it is looked through and decoded.
+TARGET_BYTES = 8 << 10
 # Has no Transfer-Encoding: what it says of a body's end cannot be relied on (RFC 9112, 6.1).
 OLD_VERSION = "1.0"
 
@@ -45,6 +48,7 @@ class Parser:
         "_continue",
         "_fields",
         "_head_bytes",
+        "_headers",
         "_hold",
         "_is_upgrade",
         "_limits",
@@ -75,6 +79,7 @@ class Parser:
         self.is_in_body = False
         self._target = b""
         self._fields: dict[bytes, bytes] = {}
+        self._headers = 0
         self._head_bytes = 0
         self._wire_bytes = 0
         self._body: bytes | bytearray = b""
@@ -132,6 +137,7 @@ class Parser:
         self.is_in_head = True
         self._target = b""
         self._fields = {}
+        self._headers = 0
         self._head_bytes = 0
         self._body = b""
         self._is_upgrade = False
@@ -140,18 +146,22 @@ class Parser:
         """Take a part of the request's target."""
         self._target += part
         self._head_bytes += len(part)
+        if len(self._target) > TARGET_BYTES:
+            self._refuse(statuses.TARGET_TOO_LONG, f"expected a path and a query of at most {TARGET_BYTES} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; trailers, which come behind a body, are left out."""
         if not self.is_in_head:
             return
         self._head_bytes += len(name) + len(value)
+        self._headers += 1
+        if self._headers > self._limits.max_headers:
+            self._refuse(statuses.HEADERS_TOO_LARGE, f"expected at most {self._limits.max_headers} headers")
+            return
         name = name.lower()
         fields = self._fields
         if name not in fields:
             fields[name] = value
-            if len(fields) > self._limits.max_headers:
-                self._refuse(statuses.HEADERS_TOO_LARGE, f"expected at most {self._limits.max_headers} headers")
         elif name == b"host":
             self._refuse(statuses.BAD_REQUEST, "expected one Host header, got several")
         else:
