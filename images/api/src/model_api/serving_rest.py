@@ -102,7 +102,7 @@ class ServingRest:
         if target.action == "predict":
             asked = _Asked(body, name or DEFAULT_SIGNATURE, is_large, document=document)
             return await self._predict(asked, target.choice)
-        return await self._examples(target.action, target.choice, document)
+        return await self._examples(target.action, target.choice, document, is_large=is_large)
 
     async def _run_aside(self, is_long: bool, function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: FBT001
         """Call a function; on a thread where it would hold the event loop for long."""
@@ -217,23 +217,18 @@ class ServingRest:
 
     # ---- classify and regress
 
-    async def _examples(self, method: str, choice: Choice, document: dict[str, Any]) -> Reply:
+    async def _examples(self, method: str, choice: Choice, document: dict[str, Any], *, is_large: bool) -> Reply:
         """Have the server classify, or regress, a body's examples."""
         signature_name = json_tensors.signature_name_of(document)
         is_classify = method == "classify"
         request = serving_pb2.ClassificationRequest() if is_classify else serving_pb2.RegressionRequest()
         self._choose(request.model_spec, choice)
         request.model_spec.signature_name = signature_name
-        for example in json_examples.read(document, method).tolist():
-            request.input.example_list.examples.add().MergeFromString(example)
-        reply = await self._gateway.raw("Classify" if is_classify else "Regress", request.SerializeToString())
-        if is_classify:
-            classified = serving_pb2.ClassificationResponse.FromString(reply)
-            text, version = json_examples.write_classifications(classified.result), classified.model_spec.version.value
-        else:
-            regressed = serving_pb2.RegressionResponse.FromString(reply)
-            text, version = json_examples.write_regressions(regressed.result), regressed.model_spec.version.value
-        return Reply(200, _encoded(text), version=version)
+        message = await self._run_aside(is_large, _with_examples, request, document, method)
+        reply = await self._gateway.raw("Classify" if is_classify else "Regress", message)
+        written = _classified if is_classify else _regressed
+        body, version = await self._run_aside(len(reply) > SMALL_BODY_BYTES, written, reply)
+        return Reply(200, body, version=version)
 
 
 @dataclass(frozen=True)
@@ -256,6 +251,24 @@ class _Asked:
         document = self.document or json_tensors.parse(self.body)
         may_hold_booleans = json_tensors.may_hold_booleans(self.body)
         return json_tensors.read_inputs(document, numbers, may_hold_booleans=may_hold_booleans, halves=True)
+
+
+def _with_examples(request: Any, document: dict[str, Any], method: str) -> bytes:
+    """Return a request, serialized, with a body's examples."""
+    for example in json_examples.read(document, method).tolist():
+        request.input.example_list.examples.add().MergeFromString(example)
+    message: bytes = request.SerializeToString()
+    return message
+
+
+def _classified(reply: bytes) -> tuple[bytes, int]:
+    response = serving_pb2.ClassificationResponse.FromString(reply)
+    return _encoded(json_examples.write_classifications(response.result)), response.model_spec.version.value
+
+
+def _regressed(reply: bytes) -> tuple[bytes, int]:
+    response = serving_pb2.RegressionResponse.FromString(reply)
+    return _encoded(json_examples.write_regressions(response.result)), response.model_spec.version.value
 
 
 def _signature_of(known: Known, name: str) -> Signature:

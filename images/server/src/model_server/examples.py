@@ -12,7 +12,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import classification_pb2, inference_pb2, regression_pb2
 
 from serving_codec.status import Code, ServingError, invalid_argument
-from serving_codec.tensors import FILLED_BYTES, FILLED_FACTOR, as_objects
+from serving_codec.tensors import as_objects, check_copies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,18 +43,8 @@ def serialized(message: Any) -> NDArray[Any]:
             examples = message.example_list_with_context.examples
     if not examples:
         raise invalid_argument("Input is empty.")
-    _check_copies(len(context), len(examples), message.ByteSize() if context else 0)
+    check_copies(len(context), len(examples), message.ByteSize() if context else 0)
     return as_objects([context + example.SerializeToString() for example in examples])
-
-
-def _check_copies(context_bytes: int, examples: int, sent_bytes: int) -> None:
-    """Raise INVALID_ARGUMENT where copies of the context for each example would take far more than what was sent."""
-    allowed = max(FILLED_BYTES, FILLED_FACTOR * sent_bytes)
-    if context_bytes * examples > allowed:
-        raise invalid_argument(
-            f"A context of {context_bytes} bytes in front of each of {examples} examples would take "
-            f"{context_bytes * examples} bytes; at most {allowed} are allowed"
-        )
 
 
 def classify(

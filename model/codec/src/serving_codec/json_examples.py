@@ -10,7 +10,7 @@ import numpy as np
 from model_description.protos import serving_pb2
 from serving_codec import b64, json_tensors
 from serving_codec.status import invalid_argument
-from serving_codec.tensors import as_objects
+from serving_codec.tensors import as_objects, check_copies
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +34,11 @@ def read(document: dict[str, Any], method: str) -> NDArray[Any]:
         )
     if not examples:
         raise invalid_argument("'examples' value is an empty array")
-    return as_objects([context + _example(example).SerializeToString() for example in examples])
+    serialized = [_example(example).SerializeToString() for example in examples]
+    if not context:
+        return as_objects(serialized)
+    check_copies(len(context), len(examples), len(context) + sum(map(len, serialized)))
+    return as_objects([context + example for example in serialized])
 
 
 def write_classifications(result: Any) -> str:

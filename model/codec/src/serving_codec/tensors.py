@@ -85,6 +85,16 @@ def to_numpy(proto: Any, most_filled: int | None = None) -> NDArray[Any]:
     return values.reshape(shape)
 
 
+def check_copies(context_bytes: int, examples: int, sent_bytes: int) -> None:
+    """Raise INVALID_ARGUMENT where copies of a context for each example would take far more than what was sent."""
+    allowed = max(FILLED_BYTES, FILLED_FACTOR * sent_bytes)
+    if context_bytes * examples > allowed:
+        raise invalid_argument(
+            f"A context of {context_bytes} bytes in front of each of {examples} examples would take "
+            f"{context_bytes * examples} bytes; at most {allowed} are allowed"
+        )
+
+
 def claimed_bytes(proto: Any) -> int:
     """Return how many bytes a TensorProto's values will take, without filling them; raise as to_numpy does."""
     _, size, dtype = _form(proto)
