@@ -244,6 +244,16 @@ def test_spoilt_picture_is_read_or_refused(spoil: bytes, place: int) -> None:
         assert row.shape == (28, 28)
 
 
+def test_jpeg_of_many_scans_is_refused_before_it_is_decoded() -> None:
+    progressive = encoded(Image.new("L", (64, 64), 128), "JPEG", progressive=True)
+    assert read(progressive).shape == (28, 28)
+    head, *scans = progressive.split(pictures.SCAN)
+    # Each goes over all pixels, and takes 30 bytes.
+    many = pictures.SCAN.join([head, *scans[:-1], *[scans[-2]] * 50, scans[-1]])
+    with pytest.raises(InputError, match="expected a JPEG of at most 40 scans, got 5"):
+        read(many)
+
+
 @pytest.mark.parametrize("form", OTHERS)
 def test_other_formats_are_refused_by_type_and_by_content(form: str) -> None:
     body = encoded(Image.new("L", (9, 9)), form)
@@ -317,6 +327,12 @@ def test_broken_form_is_refused(content_type: bytes, cut: int, words: str) -> No
     _, body = form_of(('name="a"; filename="seven.png"', encoded(digit())))
     with pytest.raises(InputError, match=words):
         read(body[: len(body) - cut], headers={b"content-type": content_type})
+
+
+def test_form_of_many_parts_is_refused() -> None:
+    body = b"--line\r\n\r\n\r\n" * (pictures.MAXIMUM_PARTS + 1) + b"--line--\r\n"
+    with pytest.raises(InputError, match="at most 100 parts"):
+        read(body, headers={b"content-type": b"multipart/form-data; boundary=line"})
 
 
 def test_empty_form_is_refused() -> None:

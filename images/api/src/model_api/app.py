@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 INTERNAL_ERROR = 500
+# Of a query, where one is of use: each takes microseconds.
+MAXIMUM_PARAMETERS = 100
 READING = frozenset({"GET", "HEAD"})
 
 
@@ -179,6 +181,8 @@ def _top(query: str) -> int:
     """Return how many classes `?top=k` asks for, 0 for none; raise InputError for what is no number."""
     if not query:
         return 0
+    if query.count("&") >= MAXIMUM_PARAMETERS:
+        raise InputError(f"expected a query of at most {MAXIMUM_PARAMETERS} parameters")
     text = dict(urllib.parse.parse_qsl(query, keep_blank_values=True)).get("top", "0")
     if not (text.isascii() and text.isdecimal() and len(text) <= 6):  # noqa: PLR2004 - more than any model's classes
         raise InputError(f"top: expected a whole number of classes, got {text[:60]!r}")

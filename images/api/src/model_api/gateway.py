@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from serving_codec.status import ServingError
 from serving_http.aside import Aside
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     Tensors = Mapping[str, NDArray[Any]]
 
+Read = TypeVar("Read")
 
 # Python runs one of them at a time; the second inflates, which needs no interpreter.
 ASIDE_THREADS = 2
@@ -114,9 +115,7 @@ class Gateway:
             return await self.answer(current, await self._read(body, current.served, most), top)
 
     async def _read(self, body: bytes, signature: Signature, most: int) -> Inputs:
-        if len(body) <= SMALL_BODY_BYTES:
-            return inputs.read(body, signature, most)
-        return await self.aside.run(READING_FACTOR * len(body), inputs.read, body, signature, most)
+        return await read_aside(self.aside, body, inputs.read, signature, most)
 
     async def answer(self, known: Known, given: Inputs, top: int = 0) -> tuple[dict[str, Any], int]:
         """Return what /predict answers to inputs of a version's signature, and the version that answered."""
@@ -238,6 +237,13 @@ class Gateway:
         """Return what /v1/model tells of the current version, and its number."""
         known = await self.knowledge.served()
         return facts.of(self.config.model_name, known), known.version
+
+
+async def read_aside(aside: Aside, body: bytes, function: Callable[..., Read], *arguments: Any) -> Read:
+    """Return what a function makes of a body; on a thread where that would hold the event loop for long."""
+    if len(body) <= SMALL_BODY_BYTES:
+        return function(body, *arguments)
+    return await aside.run(READING_FACTOR * len(body), function, body, *arguments)
 
 
 def _alone(outputs: Tensors, version: int, count: int) -> Share:

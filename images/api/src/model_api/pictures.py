@@ -36,6 +36,11 @@ NAMED = (b"image/png", b"image/jpeg", b"image/jpg", b"image/pjpeg")
 MAXIMUM_PIXELS = 1 << 24
 # Where the model leaves the size open, every pixel becomes numbers that travel to the server.
 MAXIMUM_OPEN_PIXELS = 1 << 22
+# Each scan of a JPEG may be a few bytes that go over all of its pixels. Progressive ones have ten.
+MAXIMUM_SCANS = 40
+SCAN = b"\xff\xda"
+# Parts of a form: the parser takes 8 us for each, however little is in it.
+MAXIMUM_PARTS = 100
 # Pictures that are looked at side by side, whatever is asked: what bounds their memory.
 AT_ONCE = 2
 PLAIN_MODES = frozenset({"L", "LA", "RGB", "RGBA", "F"})
@@ -95,9 +100,8 @@ async def read(headers: Mapping[bytes, bytes], body: bytes, known: Known) -> dic
     TooLargeError for too many pixels; InputError for a broken one. The event loop is not held.
     """
     target = target_of(known.served, known.told.inputs)
-    content = _content(headers, body)
     loop = asyncio.get_running_loop()
-    return {target.name: await loop.run_in_executor(_WORKERS, pixels, content, target)}
+    return {target.name: await loop.run_in_executor(_WORKERS, lambda: pixels(_content(headers, body), target))}
 
 
 def target_of(signature: Signature, described: Mapping[str, InputDescription]) -> Target:
@@ -190,6 +194,7 @@ class _Form:
         self.chosen: bytearray | None = None
         self.is_complete = False
         self._has_file = False
+        self._parts = 0
         # For the part that is being read.
         self._field = bytearray()
         self._value = bytearray()
@@ -211,6 +216,9 @@ class _Form:
         }
 
     def _clear(self) -> None:
+        self._parts += 1
+        if self._parts > MAXIMUM_PARTS:
+            raise InputError(f"expected a multipart/form-data body of at most {MAXIMUM_PARTS} parts")
         self._is_file = False
         self._is_kept = False
 
@@ -241,6 +249,8 @@ class _Form:
 
 def pixels(content: bytes, target: Target) -> NDArray[Any]:
     """Return a PNG's or JPEG's pixels as the target has them; raise TooLargeError or InputError."""
+    if content.startswith(JPEG) and content.count(SCAN) > MAXIMUM_SCANS:
+        raise InputError(f"expected a JPEG of at most {MAXIMUM_SCANS} scans, got {content.count(SCAN)}")
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
             _check_size(picture, target)

@@ -25,13 +25,15 @@ from model_api.errors import (
     NotReadyError,
     of_serving,
 )
-from model_api.gateway import Call
+from model_api.gateway import Call, read_aside
 from model_api.reply import Reply
 from model_description.protos import serving_pb2
 from serving_codec.status import Code, ServingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from model_api.gateway import Gateway, Result
     from model_api.knowledge import Known
@@ -49,6 +51,9 @@ SHOWN_CHARACTERS = 100
 MAXIMUM_VERSION = 2**63 - 1
 VERSION = re.compile(r"[0-9]{1,19}")
 LENGTH = re.compile(rb"[0-9]{1,10}")
+# What is written within milliseconds stays on the event loop; JSON takes so many times an output's bytes.
+SMALL_OUTPUT_BYTES = 64 << 10
+WRITING_FACTOR = 8
 BAD_REQUEST = 400
 REFUSED = frozenset({400, 415, 422})
 
@@ -155,19 +160,17 @@ class V2:
             raise
 
     async def _infer(self, request: Request, target: Target) -> Reply:
-        header, blob = _split(request.body, request.headers.get(HEADER_LENGTH))
-        document = inputs.load(header)
-        if not isinstance(document, dict):
-            raise NotJsonError(f"expected a JSON object with 'inputs', got {inputs.kind_of(document)}")
         known = await self._known(target)
         signature = _signature_of(known, self._config.signature_name)
-        identity = _identity(document)
-        wanted = _wanted(document, signature)
-        tensors = v2_tensors.read_inputs(document.get("inputs"), signature, blob)
+        length = request.headers.get(HEADER_LENGTH)
+        identity, wanted, tensors = await read_aside(self._gateway.aside, request.body, _read, length, signature)
         # All outputs are asked for without naming them, so that the request may travel with others.
         names = () if set(wanted) == set(signature.outputs) else tuple(wanted)
         result = await self._gateway.run(Call(signature, tensors, target.version, outputs=names))
-        return _response(target.model, identity, wanted, result)
+        size = sum(value.nbytes for value in result.outputs.values())
+        if size <= SMALL_OUTPUT_BYTES:
+            return _response(target.model, identity, wanted, result)
+        return await self._gateway.aside.run(WRITING_FACTOR * size, _response, target.model, identity, wanted, result)
 
 
 def _target(parts: Sequence[str]) -> Target:
@@ -207,6 +210,21 @@ def _told(spec: TensorSpec) -> dict[str, Any]:
 
 
 # ---- requests
+
+
+def _read(
+    body: bytes, length: bytes | None, signature: Signature
+) -> tuple[str | None, dict[str, bool], dict[str, NDArray[Any]]]:
+    """Return a request's id, the outputs it wants, each with whether it travels in binary, and its tensors by name."""
+    header, blob = _split(body, length)
+    document = inputs.load(header)
+    if not isinstance(document, dict):
+        raise NotJsonError(f"expected a JSON object with 'inputs', got {inputs.kind_of(document)}")
+    return (
+        _identity(document),
+        _wanted(document, signature),
+        v2_tensors.read_inputs(document.get("inputs"), signature, blob),
+    )
 
 
 def _split(body: bytes, length: bytes | None) -> tuple[bytes, memoryview]:
