@@ -41,15 +41,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Waiver:
-    """Rules that may be left, in objects of some kinds or of all, and why."""
+    """Rules that may be left, in objects of some kinds and in some values cases or in all, and why."""
 
     checks: tuple[str, ...]
     reason: str
     kinds: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
 
     def covers(self, check: str, finding: Finding) -> bool:
-        """Tell whether a finding is of this check and one of the kinds."""
-        return finding.check == check and (not self.kinds or finding.kind in self.kinds)
+        """Tell whether a finding is of this check, one of the kinds and one of the cases."""
+        is_there = (not self.kinds or finding.kind in self.kinds) and (not self.cases or finding.case in self.cases)
+        return finding.check == check and is_there
 
 
 def main() -> int:
@@ -80,7 +82,7 @@ def judge(findings: Iterable[Finding], waived: Sequence[Waiver]) -> list[str]:
 def waivers(text: str) -> list[Waiver]:
     """Read waivers from TOML."""
     return [
-        Waiver(tuple(item["checks"]), item["reason"], tuple(item.get("kinds", ())))
+        Waiver(tuple(item["checks"]), item["reason"], tuple(item.get("kinds", ())), tuple(item.get("cases", ())))
         for item in tomllib.loads(text)["waived"]
     ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ci.lint import manifests
 from ci.lint.manifests import Finding, Waiver
 
@@ -16,8 +18,12 @@ def test_waived_rule_is_left() -> None:
     assert manifests.judge([OPEN], [Waiver(("no-limit",), "why")]) == []
 
 
-def test_waiver_of_other_kinds_does_not_count() -> None:
-    (told, stale) = manifests.judge([OPEN], [Waiver(("no-limit",), "why", ("Job",))])
+@pytest.mark.parametrize("waiver", [
+    Waiver(("no-limit",), "why", kinds=("Job",)), Waiver(("no-limit",), "why", cases=("everything",)),
+    Waiver(("no-limit",), "why", kinds=("Deployment",), cases=("everything",)),
+])  # fmt: skip
+def test_waiver_of_other_kinds_or_cases_does_not_count(waiver: Waiver) -> None:
+    (told, stale) = manifests.judge([OPEN], [waiver])
     assert told.startswith("default: Deployment mnist-api: no-limit")
     assert "no-limit, which is not found any longer" in stale
 

@@ -115,7 +115,7 @@ class Batcher:
         self._check_room(rows, size)
         loop = asyncio.get_running_loop()
         item = Item(signature, tensors, rows, size, loop.time() + timeout_seconds, loop.create_future())
-        # By identity: hashing a signature takes longer than the rest of this, and Knowledge has equal ones be one object.
+        # By identity: hashing a signature takes longer than the rest, and Knowledge has equal ones be one object.
         kind = (id(signature), *((name, tensor.shape[1:]) for name, tensor in tensors.items()))
         line = self._lines.get(kind)
         if line is None:
