@@ -1,6 +1,6 @@
 """The chart's generated files, from values.schema.yaml and from what the built-in recipes declare.
 
-values.schema.json, files/recipes.json, and the reference in the chart's README.
+values.schema.json, files/keys.json, files/recipes.json, and the reference in the chart's README.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ SCHEMA_TARGET = CHART / "values.schema.json"
 VALUES = CHART / "values.yaml"
 README = CHART / "README.md"
 RECIPES = CHART / "files" / "recipes.json"
+KEYS = CHART / "files" / "keys.json"
 BEGIN = "<!-- values reference: generated from values.schema.yaml by `ci/nox -s docs` -->"
 END = "<!-- end of the values reference -->"
 # Facts of a schema that the reference shows beside the type, with the words for them.
@@ -41,6 +42,8 @@ DECIMAL_PATTERN = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?$"
 # What recipes declare that JSON schema has by the same name.
 SCHEMA_FACTS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum")
 LIST = "array of "
+# What a key that is not there stands for, by its type. A number stands for nothing: templates leave it out.
+ABSENT: dict[str, object] = {"string": "", "boolean": False, "array": [], "object": {}}
 
 Schema = dict[str, Any]
 
@@ -119,7 +122,53 @@ def schema_json() -> str:
         }
         for name, recipe in declarations.built_in().items()
     ]
+    for group in (schema, *schema["definitions"].values()):
+        _leave_absence_out(group)
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _leave_absence_out(schema: Schema) -> None:
+    """Drop what a group requires: templates say it with a way out, and an editor sees the keys of a user alone."""
+    schema.pop("absent", None)
+    if is_group(schema):
+        schema.pop("required", None)
+        for found in schema["properties"].values():
+            _leave_absence_out(found)
+
+
+def keys_json() -> str:
+    """Return the content of files/keys.json: whether a key has to be there, and what its absence stands for."""
+    schema = load_schema()
+    return json.dumps(absence(schema, schema), indent=1, ensure_ascii=False) + "\n"
+
+
+def absence(group: Schema, root: Schema, prefix: str = "") -> dict[str, Any]:
+    """Return the keys of a group by name: "needed", and "keys" of a further group or "absent" of a value.
+
+    Raise StepError for a number that would have to stand for something when it is not there.
+    """
+    keys: dict[str, Any] = {}
+    for name, written in group["properties"].items():
+        found = resolve(written, root)
+        needed = {"needed": True} if name in group.get("required", []) else {}
+        if is_group(found):
+            keys[name] = {**needed, "keys": absence(found, root, f"{prefix}{name}.")}
+            continue
+        value = found.get("absent", absent(found))
+        kinds = found.get("type", "string")
+        if value is None and not needed and "null" not in kinds:
+            raise StepError(
+                f"{prefix}{name} is a number that says nothing of null",
+                hint="add it to `required`, or null to its type",
+            )
+        keys[name] = {**needed, "absent": value}
+    return keys
+
+
+def absent(schema: Schema) -> object:
+    """Return what the absence of a value stands for by its type."""
+    kinds = schema.get("type", "string")
+    return None if "null" in kinds else ABSENT.get(kinds if isinstance(kinds, str) else kinds[0])
 
 
 def params_schema(parameters: dict[str, Schema]) -> Schema:
@@ -212,7 +261,7 @@ def readme() -> str:
 
 def generated() -> dict[Path, str]:
     """Return what every generated file must contain."""
-    return {SCHEMA_TARGET: schema_json(), RECIPES: recipes_json(), README: readme()}
+    return {SCHEMA_TARGET: schema_json(), KEYS: keys_json(), RECIPES: recipes_json(), README: readme()}
 
 
 def main(arguments: list[str] | None = None) -> int:

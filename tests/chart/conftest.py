@@ -12,8 +12,9 @@ from tests.chart.rendering import CASES, Rendered, render, render_case
 
 @pytest.fixture(params=CASES)
 def rendered(request: pytest.FixtureRequest) -> Rendered:
-    """Return one values case rendered; a test that takes it runs for all of them. All Helms render the same
-    (test_rendering.py).
+    """Return one values case rendered; a test that takes it runs for all of them.
+
+    By one Helm: all of them render the same (test_rendering.py).
     """
     return render_case(request.param)
 

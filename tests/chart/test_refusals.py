@@ -123,6 +123,76 @@ def told(values: dict[str, Any], helm: str = "helm4", *flags: str) -> list[str]:
             id="node-port-without-nodes",
         ),
         pytest.param(
+            {"server": {"strategy": {"rollingUpdate": {"maxSurge": "0%"}}}},
+            "server.strategy.rollingUpdate allows no pod more (maxSurge) and none less (maxUnavailable), so that no "
+            "pod could ever be replaced: set one of them to 1",
+            id="nothing-to-roll-with",
+        ),
+        pytest.param(
+            {"api": {"podDisruptionBudget": {"minAvailable": 1}}},
+            "api.podDisruptionBudget has maxUnavailable and minAvailable but Kubernetes takes one of them: set the "
+            "other to null",
+            id="two-budgets",
+        ),
+        pytest.param(
+            {"api": {"podDisruptionBudget": {"maxUnavailable": None}}},
+            "api.podDisruptionBudget.enabled is true but it holds nothing: set api.podDisruptionBudget.maxUnavailable "
+            "or minAvailable, or enabled=false",
+            id="budget-of-nothing",
+        ),
+        pytest.param(
+            {"api": {"podDisruptionBudget": {"maxUnavailable": None, "minAvailable": "100%"}}},
+            "api.podDisruptionBudget.minAvailable is 100%, which no drain of a node could ever keep to: set it lower, "
+            "or maxUnavailable=1 and minAvailable=null",
+            id="budget-of-all",
+        ),
+        pytest.param(
+            {"api": {"podDisruptionBudget": {"maxUnavailable": None, "minAvailable": 3}}},
+            "api.podDisruptionBudget.minAvailable is 3 of at most 3 pods, which no drain of a node could ever keep to: "
+            "set it lower, or maxUnavailable=1 and minAvailable=null",
+            id="budget-of-all-by-number",
+        ),
+        pytest.param(
+            {"server": {"podDisruptionBudget": {"maxUnavailable": 0}}},
+            "server.podDisruptionBudget.maxUnavailable is 0, which no drain of a node could ever keep to: set it to 1 "
+            "or more, or enabled=false",
+            id="budget-that-lets-none-go",
+        ),
+        pytest.param(
+            {"server": {"service": {"externalTrafficPolicy": "Local"}}},
+            "server.service.externalTrafficPolicy is set but server.service.type is ClusterIP, which nobody outside "
+            "reaches: set type to NodePort or LoadBalancer, or leave it out",
+            id="traffic-from-nowhere",
+        ),
+        pytest.param(
+            {"api": {"service": {"loadBalancerClass": "example.com/balancer"}}},
+            "api.service.loadBalancerClass is set but api.service.type is ClusterIP: set type to LoadBalancer, or "
+            "leave it out",
+            id="class-of-no-balancer",
+        ),
+        pytest.param(
+            {"api": {"service": {"type": "NodePort", "loadBalancerSourceRanges": ["203.0.113.0/24"]}}},
+            "api.service.loadBalancerSourceRanges is set but api.service.type is NodePort: set type to LoadBalancer, "
+            "or leave it out",
+            id="ranges-of-no-balancer",
+        ),
+        pytest.param(
+            {"api": {"service": {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6", "IPv4"]}}},
+            "api.service.ipFamilies has two families but ipFamilyPolicy is SingleStack: leave one of them out, or set "
+            "PreferDualStack or RequireDualStack",
+            id="two-families-in-one",
+        ),
+        pytest.param(
+            {"server": {"service": {"ports": {"grpc": 8501}}}},
+            "server.service.ports.rest is 8501, which grpc is already: give each port a number of its own",
+            id="one-port-for-two",
+        ),
+        pytest.param(
+            {"server": {"service": {"type": "NodePort", "nodePorts": {"grpc": 30500, "rest": 30500}}}},
+            "server.service.nodePorts.rest is 30500, which grpc is already: give each port a number of its own",
+            id="one-node-port-for-two",
+        ),
+        pytest.param(
             {"training": {"extraArgs": ["--epochs=9"]}},
             'training.extraArgs has "--epochs=9", which the model key would not know of: parameters are '
             "training.params, and the trainer's own flags but --checkpoint-steps come from the keys of training "

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 # What all components have in common stands in this order in each, so that two of them can be read side by side.
 COMMON = [
     "image", "replicaCount", "autoscaling", "strategy", "revisionHistoryLimit", "resources", "service", "startupProbe",
-    "readinessProbe", "livenessProbe", "podSecurityContext", "securityContext", "nodeSelector", "tolerations", "affinity",
-    "topologySpreadConstraints", "podDisruptionBudget", "priorityClassName", "runtimeClassName", "schedulerName",
-    "resourceClaims", "hostAliases", "dnsPolicy", "dnsConfig", "annotations", "labels", "podAnnotations", "podLabels",
+    "readinessProbe", "livenessProbe", "podSecurityContext", "securityContext", "nodeSelector", "tolerations",
+    "affinity", "topologySpreadConstraints", "podDisruptionBudget", "priorityClassName", "runtimeClassName",
+    "schedulerName", "resourceClaims", "hostAliases", "dnsPolicy", "dnsConfig", "annotations", "labels", "podAnnotations", "podLabels",
     "extraArgs", "extraEnv", "extraEnvFrom", "extraVolumes", "extraVolumeMounts", "extraInitContainers",
     "extraContainers", "tmpSizeLimit", "terminationGracePeriodSeconds",
 ]  # fmt: skip

@@ -12,3 +12,11 @@ Reference of a component's image; a digest wins over a tag. Takes dict "root" an
 {{- printf "%s:%s" $name (default .root.Chart.AppVersion $image.tag) }}
 {{- end }}
 {{- end }}
+
+{{/* Image of a container, and when it is pulled. Takes dict "root" and "component". */}}
+{{- define "tensorflow-model.containerImage" -}}
+image: {{ include "tensorflow-model.image" . | quote }}
+{{- with (index .root.Values .component).image.pullPolicy }}
+imagePullPolicy: {{ . }}
+{{- end }}
+{{- end }}

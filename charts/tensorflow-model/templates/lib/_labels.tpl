@@ -31,7 +31,7 @@ Takes dict "root", "component" and "modelKey" ("" leaves that label out).
 {{- with .modelKey }}
   {{- $_ := set $labels "tensorflow-model/model-key" . }}
 {{- end }}
-{{- merge $labels (default dict (index .root.Values .component).podLabels) .root.Values.commonLabels | toYaml }}
+{{- merge $labels (index .root.Values .component).podLabels .root.Values.commonLabels | toYaml }}
 {{- end }}
 
 {{/*

@@ -42,7 +42,7 @@ number that is unique among all keys, is pinned. Takes the root context.
 {{/* Versions that are served whatever else is published, with commas between, or "". Takes the root context. */}}
 {{- define "tensorflow-model.model.pinned" -}}
 {{- $versions := list }}
-{{- range concat (list (include "tensorflow-model.model.version" .)) (default list .Values.server.config.versions) (values (default dict .Values.server.config.versionLabels)) }}
+{{- range concat (list (include "tensorflow-model.model.version" .)) .Values.server.config.versions (values .Values.server.config.versionLabels) }}
   {{- if ne (toString .) "" }}
     {{- $versions = append $versions (include "tensorflow-model.versionNumber" .) }}
   {{- end }}
@@ -55,9 +55,9 @@ Where a model comes from that this release does not train, as JSON: path, uri, s
 pullPolicy, each "" where it is not given. Takes the root context.
 */}}
 {{- define "tensorflow-model.model.source" -}}
-{{- $source := default dict .Values.model.source }}
-{{- $bundle := default dict $source.caBundle }}
-{{- $image := default dict $source.image }}
+{{- $source := .Values.model.source }}
+{{- $bundle := $source.caBundle }}
+{{- $image := $source.image }}
 {{- dict
   "path" (default "" $source.path)
   "uri" (default "" $source.uri)
@@ -75,7 +75,7 @@ nothing is pinned, or a schedule trains. Takes the root context.
 */}}
 {{- define "tensorflow-model.model.isFollowed" -}}
 {{- $isPinned := or (include "tensorflow-model.model.version" .) .Values.server.config.versions }}
-{{- $isGrowing := or (not .Values.training.enabled) (default dict .Values.training.schedule).cron }}
+{{- $isGrowing := or (not .Values.training.enabled) .Values.training.schedule.cron }}
 {{- if and $isGrowing (not $isPinned) .Values.loader.follow (include "tensorflow-model.modelStore.isUsed" .) -}}
 true
 {{- end }}

@@ -36,7 +36,7 @@ and "component".
 {{/* Pull secrets of every pod as a pod has them, given by name or as a reference. Takes the root context. */}}
 {{- define "tensorflow-model.imagePullSecrets" -}}
 {{- $secrets := list }}
-{{- range concat (default list .Values.global.imagePullSecrets) (default list .Values.imagePullSecrets) }}
+{{- range concat .Values.global.imagePullSecrets .Values.imagePullSecrets }}
   {{- $secrets = append $secrets (ternary (dict "name" .) . (kindIs "string" .)) }}
 {{- end }}
 {{- $secrets | uniq | toYaml }}

@@ -30,11 +30,12 @@ replicas: {{ $values.replicaCount | int }}
 {{- include "tensorflow-model.inputs" (dict "template" "strategy" "needs" (list "root" "component") "given" .) -}}
 {{- $values := index .root.Values .component }}
 {{- $strategy := $values.strategy }}
-{{- if eq (default "" $strategy.type) "Recreate" }}
-  {{- /* The default's, which Kubernetes refuses beside Recreate. */}}
+{{- /* The default's numbers, which Kubernetes refuses beside Recreate. */}}
+{{- if or (eq $strategy.type "Recreate") (not $strategy.rollingUpdate) }}
   {{- $strategy = omit $strategy "rollingUpdate" }}
-{{- else if not $strategy.rollingUpdate }}
-  {{- $strategy = omit $strategy "rollingUpdate" }}
+{{- end }}
+{{- if not $strategy.type }}
+  {{- $strategy = omit $strategy "type" }}
 {{- end }}
 {{- with $strategy }}
 strategy:
@@ -61,7 +62,7 @@ with it the application, so it is told to leave it out. Takes dict "root" and "c
 {{- include "tensorflow-model.inputs" (dict "template" "hpa" "needs" (list "root" "component") "given" .) -}}
 {{- $values := index .root.Values .component }}
 {{- $autoscaling := $values.autoscaling }}
-{{- $annotations := merge (dict) (default dict $autoscaling.annotations) (dict "argocd.argoproj.io/ignore-healthcheck" "true") }}
+{{- $annotations := merge (dict) $autoscaling.annotations (dict "argocd.argoproj.io/ignore-healthcheck" "true") }}
 {{- if $autoscaling.enabled }}
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler

@@ -44,7 +44,7 @@ Affinity of a component's pods: its own rules, and company with the pods that mo
 attached to one node. Takes dict "root" and "component".
 */}}
 {{- define "tensorflow-model.affinity" -}}
-{{- $affinity := default dict (index .root.Values .component).affinity | deepCopy }}
+{{- $affinity := (index .root.Values .component).affinity | deepCopy }}
 {{- $isOnOneNode := dict
   "tensorflow-model/model-store" (include "tensorflow-model.modelStore.isOnOneNode" .root)
   "tensorflow-model/workspace" (include "tensorflow-model.workspace.isOnOneNode" .root)

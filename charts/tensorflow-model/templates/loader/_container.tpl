@@ -7,8 +7,7 @@ waits until a model is there, or "follower", which stays beside the server and h
 {{- $values := .root.Values -}}
 {{- $source := include "tensorflow-model.model.source" .root | fromJson -}}
 - name: {{ .name }}
-  image: {{ include "tensorflow-model.image" (dict "root" .root "component" "loader") | quote }}
-  imagePullPolicy: {{ $values.loader.image.pullPolicy }}
+  {{- include "tensorflow-model.containerImage" (dict "root" .root "component" "loader") | nindent 2 }}
   {{- if eq .name "follower" }}
   # A native sidecar: it starts after the loader, stays while the server serves, and stops after it.
   restartPolicy: Always

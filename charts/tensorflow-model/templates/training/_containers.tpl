@@ -5,8 +5,7 @@ What it leaves is a marker, for an init container cannot keep others from runnin
 {{- define "tensorflow-model.check.container" -}}
 {{- $publisher := .root.Values.publisher -}}
 - name: check
-  image: {{ include "tensorflow-model.image" (dict "root" .root "component" "publisher") | quote }}
-  imagePullPolicy: {{ $publisher.image.pullPolicy }}
+  {{- include "tensorflow-model.containerImage" (dict "root" .root "component" "publisher") | nindent 2 }}
   args: [check]
   env:
     {{- include "tensorflow-model.check.env" . | nindent 4 }}
@@ -41,8 +40,7 @@ What it leaves is a marker, for an init container cannot keep others from runnin
 {{- $training := .root.Values.training -}}
 {{- $data := include "tensorflow-model.training.data" .root | fromJson -}}
 - name: training
-  image: {{ include "tensorflow-model.image" (dict "root" .root "component" "training") | quote }}
-  imagePullPolicy: {{ $training.image.pullPolicy }}
+  {{- include "tensorflow-model.containerImage" (dict "root" .root "component" "training") | nindent 2 }}
   command:
     # What is published already is not trained again.
     - /bin/sh
@@ -130,8 +128,7 @@ publisher looks by itself. Takes the root context.
 {{- define "tensorflow-model.blessing.container" -}}
 {{- $server := .Values.server -}}
 - name: server
-  image: {{ include "tensorflow-model.image" (dict "root" . "component" "server") | quote }}
-  imagePullPolicy: {{ $server.image.pullPolicy }}
+  {{- include "tensorflow-model.containerImage" (dict "root" . "component" "server") | nindent 2 }}
   restartPolicy: Always
   command:
     # TensorFlow Serving as process 1 would not hear SIGTERM, and the Job would end a grace period late: the shell is
@@ -190,8 +187,7 @@ publisher looks by itself. Takes the root context.
 {{- define "tensorflow-model.publisher.container" -}}
 {{- $publisher := .root.Values.publisher -}}
 - name: publisher
-  image: {{ include "tensorflow-model.image" (dict "root" .root "component" "publisher") | quote }}
-  imagePullPolicy: {{ $publisher.image.pullPolicy }}
+  {{- include "tensorflow-model.containerImage" (dict "root" .root "component" "publisher") | nindent 2 }}
   args: [publish]
   env:
     {{- include "tensorflow-model.publisher.env" . | nindent 4 }}

@@ -45,7 +45,7 @@ value: {{ .usual | quote }}
   value: {{ $data.uri | replace "$" "$$" | quote }}
 - name: DATA_SHA256
   value: {{ $data.sha256 | quote }}
-{{- with (default dict .root.Values.training.data.caBundle).configMapName }}
+{{- with .root.Values.training.data.caBundle.configMapName }}
 - name: CA_BUNDLE
   value: /ca-bundle/ca.crt
 {{- end }}

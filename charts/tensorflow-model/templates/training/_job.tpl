@@ -44,5 +44,5 @@ Takes the root context.
 {{/* Labels and annotations of the Job and of a schedule's, as JSON; its pods have others. Takes the root context. */}}
 {{- define "tensorflow-model.training.ownMetadata" -}}
 {{- $key := dict "tensorflow-model/model-key" (include "tensorflow-model.model.key" .) }}
-{{- dict "labels" (merge $key (default dict .Values.training.labels)) "annotations" (default dict .Values.training.annotations) | toJson }}
+{{- dict "labels" (merge $key .Values.training.labels) "annotations" .Values.training.annotations | toJson }}
 {{- end }}

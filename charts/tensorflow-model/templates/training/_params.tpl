@@ -74,7 +74,7 @@ Where training data comes from, as JSON: existingClaim, path, uri and sha256, as
 context.
 */}}
 {{- define "tensorflow-model.training.data" -}}
-{{- $data := default dict .Values.training.data }}
+{{- $data := .Values.training.data }}
 {{- $given := dict }}
 {{- range $name := list "existingClaim" "path" "uri" "sha256" }}
   {{- with get $data $name }}
@@ -86,7 +86,7 @@ context.
 
 {{/* Content of the ConfigMap of training, as JSON: training.json, and the files of training.code. Takes the root context. */}}
 {{- define "tensorflow-model.training.files" -}}
-{{- merge (dict "training.json" (include "tensorflow-model.training.config" .)) (default dict .Values.training.code) | toJson }}
+{{- merge (dict "training.json" (include "tensorflow-model.training.config" .)) .Values.training.code | toJson }}
 {{- end }}
 
 {{/* Name of that ConfigMap: other content is another one, so that a Job that runs keeps its own. Takes the root context. */}}

@@ -7,7 +7,7 @@ the chart stay out of it. Takes dict "root" and "isScheduled", whether a schedul
 {{- $root := .root }}
 {{- $component := dict "root" $root "component" "training" "modelKey" (include "tensorflow-model.model.key" $root) }}
 {{- $training := $root.Values.training -}}
-{{- $annotations := merge (dict "kubectl.kubernetes.io/default-container" "training") (default dict $training.podAnnotations) -}}
+{{- $annotations := merge (dict "kubectl.kubernetes.io/default-container" "training") $training.podAnnotations -}}
 metadata:
   labels:
     {{- include "tensorflow-model.podLabels" $component | nindent 4 }}
@@ -97,7 +97,7 @@ spec:
 {{/* "true" where data is fetched under authorities of the user's own, else "". Takes the root context. */}}
 {{- define "tensorflow-model.training.caBundle" -}}
 {{- $data := include "tensorflow-model.training.data" . | fromJson }}
-{{- if and $data.uri (dig "caBundle" "configMapName" "" (default dict .Values.training.data)) -}}
+{{- if and $data.uri (.Values.training.data.caBundle.configMapName) -}}
 true
 {{- end }}
 {{- end }}

@@ -27,7 +27,7 @@ chart sets, YAML) and "args" (likewise).
 {{- end }}
 
 {{/*
-What cannot work about how a component's pods stop and are reached, one sentence a line. Takes dict "root" and
+What cannot work about how a component's pods stop, one sentence a line. Takes dict "root" and
 "component".
 */}}
 {{- define "tensorflow-model.validation.serving" -}}
@@ -38,12 +38,5 @@ What cannot work about how a component's pods stop and are reached, one sentence
 {{- $needed = add $values.preStopSleepSeconds $needed | int }}
 {{- if lt (int $values.terminationGracePeriodSeconds) $needed }}
 {{ $name }}.terminationGracePeriodSeconds is {{ int $values.terminationGracePeriodSeconds }} but preStopSleepSeconds{{ ternary ", drainSeconds" "" (hasKey $values "drainSeconds") }} and the slowest request take {{ $needed }}: raise it to {{ $needed }} or more
-{{- end }}
-{{- if eq $values.service.type "ClusterIP" }}
-{{- range $port, $number := $values.service.nodePorts }}
-{{- if $number }}
-{{ $name }}.service.nodePorts.{{ $port }} is set but {{ $name }}.service.type is ClusterIP, which has no node ports: set type to NodePort or LoadBalancer
-{{- end }}
-{{- end }}
 {{- end }}
 {{- end }}
