@@ -21,7 +21,8 @@ COMMON = [
     "image", "replicaCount", "autoscaling", "strategy", "revisionHistoryLimit", "resources", "service", "startupProbe",
     "readinessProbe", "livenessProbe", "podSecurityContext", "securityContext", "nodeSelector", "tolerations",
     "affinity", "topologySpreadConstraints", "podDisruptionBudget", "priorityClassName", "runtimeClassName",
-    "schedulerName", "resourceClaims", "hostAliases", "dnsPolicy", "dnsConfig", "annotations", "labels", "podAnnotations", "podLabels",
+    "schedulerName", "resourceClaims", "hostAliases", "dnsPolicy", "dnsConfig", "annotations", "labels",
+    "podAnnotations", "podLabels",
     "extraArgs", "extraEnv", "extraEnvFrom", "extraVolumes", "extraVolumeMounts", "extraInitContainers",
     "extraContainers", "tmpSizeLimit", "terminationGracePeriodSeconds",
 ]  # fmt: skip
