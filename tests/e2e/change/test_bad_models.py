@@ -121,13 +121,13 @@ def seen(installed: Release) -> Iterator[Traffic]:
         yield seen
 
 
-def add_pods(release: Release, count: int) -> None:
-    """Have the autoscaler want so many servers at least."""
-    name, namespace = release.named("server"), release.namespace
-    release.autoscaling.patch_namespaced_horizontal_pod_autoscaler(name, namespace, {"spec": {"minReplicas": count}})
+def add_pods(release: Release, given: dict[str, Any], count: int) -> None:
+    """Have the autoscaler want so many servers at least, and change nothing else."""
+    release.upgrade(merged(given, {"server": {"autoscaling": {"minReplicas": count}}}), wait=False)
 
     def are_wanted() -> bool:
-        return bool(release.apps.read_namespaced_deployment(name, namespace).spec.replicas == count)
+        deployment = release.apps.read_namespaced_deployment(release.named("server"), release.namespace)
+        return bool(deployment.spec.replicas == count)
 
     wait_for(are_wanted, f"{count} servers are wanted", TOLD_TIMEOUT_SECONDS)
 
@@ -147,7 +147,7 @@ def test_model_that_must_not_be_served_is_not(installed: Release, seen: Traffic,
     with seen.window(name) as window:
         installed.upgrade(bad.values, wait=False)
         end = training.failure(installed, bad.container)
-        add_pods(installed, 4)
+        add_pods(installed, bad.values, 4)
         # Deployments share what is added between the pods that serve and those that wait (see NOTES).
         wait_for(lambda: len(installed.endpoints("server")) >= 3, "more pods serve", TOLD_TIMEOUT_SECONDS)
     assert end.exit_code == bad.exit_code
@@ -201,7 +201,7 @@ def test_damaged_model_is_not_served_by_pods_that_are_added(
     script = FLIP if damage == "one flipped bit" else REMOVE
     with seen.window(damage) as window:
         node_work.run_on_node(installed, place.namespace, script, f"{place.path}/{damaged}")
-        add_pods(installed, 3)
+        add_pods(installed, dict(installed.values), 3)
         told = wait_for(lambda: own_model.loader_messages(installed), "the loader refuses", TOLD_TIMEOUT_SECONDS)
         assert damaged in told[0]
         described = installed.kubectl("describe", "pods", f"--selector=app.kubernetes.io/instance={installed.name}")
