@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from tests.e2e import clients, traffic
 from tests.e2e.digits import Digits
+from tests.e2e.release import SERVER_GRPC_PORT
 
 if TYPE_CHECKING:
     from tests.e2e.release import Release
@@ -29,6 +31,10 @@ def values(over: dict[str, Any] | None = None, *, seed: int = 1) -> dict[str, An
         },
         "server": {**FIXED, "replicaCount": 2, "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}}},
         "api": {**FIXED, "replicaCount": 2, "service": {"type": "NodePort"}},
+        # Clients of the server itself.
+        "networkPolicy": {
+            "server": {"ingress": [{"from": [{"podSelector": {}}], "ports": [{"port": SERVER_GRPC_PORT}]}]}
+        },
     }
     return merged(base, over or {})
 
@@ -46,6 +52,11 @@ def ready(release: Release) -> None:
     """Return when every pod of server and api runs the current template and is ready."""
     for component in ("server", "api"):
         release.wait_for_rollout(component)
+
+
+def by_api(release: Release, digits: Digits) -> traffic.Questions:
+    """Return what `questions` does for the api, and nothing of the servers themselves."""
+    return dataclasses.replace(questions(release, digits), grpc=())
 
 
 def questions(release: Release, digits: Digits) -> traffic.Questions:

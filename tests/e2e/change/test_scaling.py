@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -53,12 +52,7 @@ def scaled(release: Release) -> Release:
 @pytest.fixture(scope="module")
 def asked(scaled: Release, digits: Digits) -> Questions:
     """Return what the clients ask: the api alone, whose calls are counted at the servers."""
-    return by_api(scaled, digits)
-
-
-def by_api(release: Release, digits: Digits) -> Questions:
-    """Return what is asked of the api, and nothing of the servers themselves."""
-    return dataclasses.replace(serving.questions(release, digits), grpc=())
+    return serving.by_api(scaled, digits)
 
 
 def heavy(questions: Questions) -> Questions:
@@ -149,7 +143,7 @@ def test_outside_scaler_is_left_alone(release: Release, digits: Digits) -> None:
     other = type(release)(release.access, release.namespace, "outside")
     unsaid = serving.values({name: {"replicaCount": None} for name in ("server", "api")})
     other.upgrade(unsaid)
-    with traffic.steady(other, by_api(other, digits)) as seen:
+    with traffic.steady(other, serving.by_api(other, digits)) as seen:
         with seen.window("scaled from outside, upgraded") as window:
             for component in ("server", "api"):
                 other.kubectl("scale", f"deployment/{other.named(component)}", "--replicas=3")
