@@ -31,14 +31,14 @@ CALLS = re.compile(r"^:tensorflow:serving:request_count\{[^}]*\} (\S+)$", re.MUL
 
 
 def values(target_percent: int) -> dict[str, Any]:
-    """Return values of one to three servers, whose CPU request is one of the chart's own defaults."""
+    """Return values of one to three servers, whose CPU request is so small that a start would be load if it counted."""
     autoscaling = {
         "enabled": True,
         "maxReplicas": 3,
         "targetCPUUtilizationPercentage": target_percent,
         "behavior": BEHAVIOR,
     }
-    server = {"replicaCount": 1, "autoscaling": autoscaling, "resources": {"requests": {"cpu": "250m"}}}
+    server = {"replicaCount": 1, "autoscaling": autoscaling, "resources": {"requests": {"cpu": "50m"}}}
     return serving.values({"server": server})
 
 
