@@ -23,28 +23,29 @@ ANSWER = b'{\n    "predictions": [[' + b", ".join([b"0.0123456789"] * 10) + b"]\
 
 
 def serve_grpc(port: int) -> None:
-    """Answer one unary method with nothing, on the server's own gRPC stack with the server's own options."""
+    """Answer one unary method with nothing, on the server's own gRPC port with the server's own options."""
     import asyncio  # noqa: PLC0415 - each floor loads what it needs, no more
 
-    import grpc  # noqa: PLC0415
     import uvloop  # noqa: PLC0415
 
-    from model_server import flags, grpc_listener, grpc_server  # noqa: PLC0415
+    from model_server import flags, grpc_listener  # noqa: PLC0415
+    from serving_http import listener  # noqa: PLC0415
 
-    async def empty(_requests: object, context: Any) -> bytes:
-        await context.read()
-        return b""
+    class Empty:
+        is_streaming = False
+
+        def serve(self, call: Any, _message: bytes) -> None:
+            call.answer(b"")
+
+        def end(self, call: Any) -> None:
+            """Nothing: it does not stream."""
 
     async def serve() -> None:
-        server = grpc_server.Server(grpc_listener.channel_arguments(flags.parse([])))
-        service, method = EMPTY_METHOD.strip("/").split("/")
-        server.add_registered_method_handlers(service, {method: grpc.stream_unary_rpc_method_handler(empty)})
-        server.add_insecure_port(f"127.0.0.1:{port}")
-        await server.start()
-        await server.wait_for_termination()
+        served = grpc_listener.Port(flags.parse([]), {EMPTY_METHOD.encode(): Empty()})
+        await served.listen([listener.bind("127.0.0.1", port)], None)
+        await asyncio.Event().wait()
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve())
+    uvloop.run(serve())
 
 
 def serve_rest(port: int) -> None:

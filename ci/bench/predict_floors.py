@@ -67,31 +67,40 @@ async def stand_in(port: int, server: str) -> None:
     """Answer gRPC as another server did when first asked the same, or for as many rows: its work is left out."""
     import grpc  # noqa: PLC0415
 
+    from model_server import flags, grpc_listener, grpc_methods  # noqa: PLC0415
+    from serving_http import listener  # noqa: PLC0415
+
     known: dict[tuple[str, int | bytes], bytes] = {}
-    channel: Any = grpc.aio.insecure_channel(server)
+    channel: Any = grpc.insecure_channel(server)
 
-    class Remembering(grpc.GenericRpcHandler):
-        def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-            method = handler_call_details.method
+    class Remembering:
+        is_streaming = False
 
-            async def answer(request: bytes, _context: object) -> bytes:
-                key = (method, len(request) // ROW_BYTES or request)
-                if key not in known:
-                    known[key] = await channel.unary_unary(method)(request)
-                return known[key]
+        def __init__(self, path: str) -> None:
+            self._path = path
 
-            return grpc.unary_unary_rpc_method_handler(answer)
+        def serve(self, call: Any, message: bytes) -> None:
+            key = (self._path, len(message) // ROW_BYTES or message)
+            if key not in known:
+                # Once for each number of rows, before anything is measured.
+                known[key] = channel.unary_unary(self._path)(message)
+            call.answer(known[key])
 
-    listener = grpc.aio.server()
-    listener.add_generic_rpc_handlers((Remembering(),))
-    listener.add_insecure_port(f"127.0.0.1:{port}")
-    await listener.start()
-    await listener.wait_for_termination()
+        def end(self, call: Any) -> None:
+            """Nothing: it does not stream."""
+
+    paths = [f"/{grpc_methods.PREDICTION}/{name}" for name in ("Predict", "GetModelMetadata")]
+    paths.append(f"/{grpc_methods.MODELS}/GetModelStatus")
+    served = grpc_listener.Port(flags.parse([]), {path.encode(): Remembering(path) for path in paths})
+    await served.listen([listener.bind("127.0.0.1", port)], None)
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
     kind, number, *rest = sys.argv[1:]
     if kind == "stand_in":
-        asyncio.run(stand_in(int(number), *rest))
+        import uvloop
+
+        uvloop.run(stand_in(int(number), *rest))
     else:
         serve({"orjson": orjson_parser, "simdjson": simdjson_parser}[kind](), int(number))

@@ -115,7 +115,7 @@ def start_peers(folder: Path, stack: contextlib.ExitStack) -> dict[str, Server]:
     model = folder / "mnist" / "1"
     interpreter = peer_environments.python("mlserver")
     write = (
-        "import sys, pathlib; from ci import peer_mlserver as m; p = pathlib.Path; "
+        "import sys, pathlib; from ci.bench import peer_mlserver as m; p = pathlib.Path; "
         "m.write_settings(p(sys.argv[1]), p(sys.argv[2]), *map(int, sys.argv[3:]))"
     )
     home = folder / "mlserver"

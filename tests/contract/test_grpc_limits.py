@@ -6,7 +6,6 @@ import collections
 import functools
 import gzip
 import random
-import socket
 import struct
 import threading
 import time
@@ -20,6 +19,7 @@ from google.protobuf import text_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import classification_pb2, get_model_status_pb2, model_management_pb2, predict_pb2
 
+from tests import http2
 from tests.contract import models
 from tests.contract.conftest import FUZZ_COUNTS, Server
 from tests.contract.test_models import config, listed, reload
@@ -130,13 +130,25 @@ def test_a_call_whose_message_is_late_ends(server: Server) -> None:
     assert 3 < time.monotonic() - start < 8
 
 
-def test_more_slow_calls_than_their_messages_may_fill_end_early(server: Server) -> None:
-    start = time.monotonic()
-    with HalfOpen(server, 10) as half_open:
-        # The budget has room for four messages of the largest size: the six that came first make room.
-        early = [call.exception().code().name for call in half_open.calls[:6]]
-        assert time.monotonic() - start < 3.9
-        assert early == ["RESOURCE_EXHAUSTED"] * 6
+def test_messages_that_arrive_slowly_make_room_for_others(server: Server) -> None:
+    with http2.connected(server.grpc_port) as connection:
+        # Five of 7 MiB, each but for its last byte: 3 of the 32 MiB that all may hold are not enough for one more.
+        for stream in (1, 3, 5, 7):
+            connection.sendall(http2.headers(PREDICT.encode(), stream) + http2.message(stream, bytes(7 * MIB), left=1))
+        large = request(x=[1.0] * (3 << 18)).SerializeToString()
+        ask: Any = server.channel.unary_unary(PREDICT)
+
+        def fits() -> bool:
+            try:
+                ask(large, timeout=SECONDS)
+                ask(large, timeout=SECONDS)
+            except grpc.RpcError:
+                return False
+            return True
+
+        wait_for(fits, "the oldest has made room", 4)
+        code, words = http2.status(connection, 1)
+        assert (code, "grpc_message_budget_bytes" in words) == (8, True)
 
 
 def test_calls_that_are_reset_leave_nothing(server: Server) -> None:
@@ -208,11 +220,10 @@ def test_a_bomb_is_not_inflated(server: Server, compression: grpc.Compression) -
 def test_a_bomb_that_lies_about_its_size_is_refused(server: Server) -> None:
     bomb = bytearray(gzip.compress(bytes(MIB)))
     bomb[-4:] = struct.pack("<I", 100)
-    predict: Any = server.channel.unary_unary(PREDICT)
-    assert refusal(lambda: predict(bytes(bomb), timeout=SECONDS)) == (
-        "RESOURCE_EXHAUSTED",
-        "Decompressed message larger than max (100)",
-    )
+    with http2.connected(server.grpc_port) as connection:
+        head = http2.headers(PREDICT.encode(), 1, (b"grpc-encoding", b"gzip"))
+        connection.sendall(head + http2.message(1, bytes(bomb), is_compressed=True))
+        assert http2.status(connection, 1) == (8, "Decompressed message larger than max (100)")
 
 
 def tensor(sizes: list[int], *values: float, signature: str = "") -> Any:
@@ -295,30 +306,11 @@ def test_names_of_models_nobody_has_configured_are_kept_as_one(server: Server) -
 
 @pytest.mark.parametrize("path", [b"/x/\xff\xfe", PREDICT.encode() + b"\xff", b"/", b"/a/b/c"])
 def test_a_path_that_is_none_ends_its_call_alone(server: Server, path: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", server.grpc_port), timeout=10) as connection:
-        connection.sendall(http2_call(path))
-        answer = b""
-        while b"grpc-status" not in answer:
-            received = connection.recv(65536)
-            assert received, answer
-            answer += received
-        assert b"Method not found!" in answer
-    assert server.prediction.Predict(request(x=[1.0]), timeout=SECONDS).outputs["y"].float_val[:] == [2.5]
-
-
-def http2_call(path: bytes) -> bytes:
-    """Return the bytes that open a connection and a call to a path (RFC 9113, RFC 7541 6.2.2)."""
-
-    def literal(name: bytes, value: bytes) -> bytes:
-        return b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
-
-    def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-        return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
-
-    fields = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", path), (b":authority", b"x")]
-    fields += [(b"te", b"trailers"), (b"content-type", b"application/grpc")]
-    headers = b"".join(literal(name, value) for name, value in fields)
-    return b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"") + frame(1, 4, 1, headers)
+    with http2.connected(server.grpc_port) as connection:
+        connection.sendall(http2.headers(path, 1))
+        assert http2.status(connection, 1) == (12, "Method not found!")
+        connection.sendall(http2.headers(PREDICT.encode(), 3) + http2.message(3, request(x=[1.0]).SerializeToString()))
+        assert http2.status(connection, 3) == (0, "")
 
 
 def test_headers_beyond_the_limit_are_refused(server: Server) -> None:

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from model_api import http2
 from model_api.channel import Channel
 from serving_codec.status import Code, ServingError
+from serving_http.http2 import frames
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -145,9 +145,9 @@ def test_stopping_server_finishes_calls_and_a_lost_one_is_found_again() -> None:
     on_channel(service.port, test)
 
 
-BEGIN = http2.frame(http2.SETTINGS, 0, 0, b"")
+BEGIN = frames.frame(frames.SETTINGS, 0, 0, b"")
 FRAMES = st.builds(
-    http2.frame,
+    frames.frame,
     st.integers(0, 12),
     st.sampled_from([0, 1, 4, 5, 8, 0x20, 0xFF]),
     st.sampled_from([0, 1, 2, 3, 2**31]),
@@ -170,7 +170,7 @@ class Scripted(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer once, and hang up."""
-        if self._then and self.transport is not None and http2.PREFACE not in data:
+        if self._then and self.transport is not None and frames.PREFACE not in data:
             self.transport.write(self._then)
             self.transport.close()
 

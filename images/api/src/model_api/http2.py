@@ -16,30 +16,22 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hpack import Decoder, HPACKError
-
 from serving_codec.status import Code, ServingError
-from serving_codec.varint import varint
+from serving_http.http2 import frames
+from serving_http.http2.frames import ConnectionFault, frame, literal
+from serving_http.http2.headers import Headers
 
 if TYPE_CHECKING:
     import ssl
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-# Types and flags of frames, settings and error codes (RFC 9113, 6 and 7).
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
-END_STREAM = ACK = 0x1
-END_HEADERS, PADDED, PRIORITY = 0x4, 0x8, 0x20
-HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 1, 2, 3, 4, 5
-CANCEL, REFUSED_STREAM = 8, 7
-HEAD_BYTES, PREFIX_BYTES = 9, 5
-SEVEN_BITS = 0x7F
-PEER_WINDOW, PEER_FRAME_BYTES = 65_535, 16_384
+    from serving_http.http2.headers import Fields
+
+PREFIX_BYTES = 5
 # What servers may send us: windows that never close, frames of a MiB, and no more of an answer than this.
-OUR_WINDOW = 2**31 - 1
 OUR_FRAME_BYTES = 1 << 20
 MAXIMUM_ANSWER_BYTES = 1 << 30
 MAXIMUM_HEADER_BYTES = 64 << 10
-REMEMBERED_HEADERS = 128
+# Half of what there are: a connection is made anew before its numbers are used up.
 LAST_STREAM = 2**30
 # The longest time gRPC's header can say in milliseconds has 8 digits.
 MAXIMUM_TIMEOUT_MS = 99_999_999
@@ -49,29 +41,17 @@ UNACKNOWLEDGED_MS = 20_000
 # HTTP's statuses where a proxy answers in gRPC's place (gRPC's http-grpc-status-mapping.md).
 OF_HTTP = {"429": Code.UNAVAILABLE, "502": Code.UNAVAILABLE, "503": Code.UNAVAILABLE, "504": Code.UNAVAILABLE}
 AWAY = Code.UNAVAILABLE
-
-
-def settings_frame() -> bytes:
-    """Return what we tell at the start; without a table of headers equal headers are equal bytes."""
-    values = ((HEADER_TABLE_SIZE, 0), (ENABLE_PUSH, 0), (INITIAL_WINDOW_SIZE, OUR_WINDOW))
-    content = b"".join(struct.pack(">HI", *pair) for pair in (*values, (MAX_FRAME_SIZE, OUR_FRAME_BYTES)))
-    return frame(SETTINGS, 0, 0, content)
-
-
-def frame(kind: int, flags: int, stream: int, content: bytes) -> bytes:
-    """Return a frame's bytes."""
-    return struct.pack(">I", len(content))[1:] + bytes((kind, flags)) + struct.pack(">I", stream) + content
-
-
-def literal(name: bytes, value: bytes) -> bytes:
-    """Return a header that enters no table (RFC 7541, 6.2.2)."""
-    return b"\0" + _text(name) + _text(value)
-
-
-def _text(value: bytes) -> bytes:
-    """Return a string that is not compressed, behind its length (RFC 7541, 5.2)."""
-    size = len(value)
-    return (bytes((size,)) if size < SEVEN_BITS else b"\x7f" + varint(size - SEVEN_BITS)) + value
+BEGINNING = (
+    frames.PREFACE
+    + frames.settings(
+        {
+            frames.ENABLE_PUSH: 0,
+            frames.INITIAL_WINDOW_SIZE: frames.LARGEST_WINDOW,
+            frames.MAX_FRAME_SIZE: OUR_FRAME_BYTES,
+        }
+    )
+    + frames.window_update(0, frames.LARGEST_WINDOW - frames.PEER_WINDOW)
+)
 
 
 @dataclass(eq=False, slots=True)
@@ -95,23 +75,21 @@ class Connection(asyncio.Protocol):
         self._head = bytes((0x83, 0x87 if is_secure else 0x86)) + literal(b":authority", authority.encode())
         self._tail = literal(b"te", b"trailers") + literal(b"content-type", b"application/grpc")
         self._transport: Any = None
-        self._decoder = Decoder(MAXIMUM_HEADER_BYTES)
-        self._decoder.max_allowed_table_size = 0
-        self._remembered: dict[bytes, dict[str, str]] = {}
+        self._reader = frames.Reader(MAXIMUM_HEADER_BYTES, OUR_FRAME_BYTES)
+        self._headers = Headers(MAXIMUM_HEADER_BYTES, _named)
         self.ready: asyncio.Future[None] = self._loop.create_future()
         self.lost: asyncio.Future[str] = self._loop.create_future()
         self.gone: asyncio.Future[None] = self._loop.create_future()
         # As the server says.
-        self._peer_window = PEER_WINDOW
-        self._peer_frame_bytes = PEER_FRAME_BYTES
+        self._peer_window = frames.PEER_WINDOW
+        self._peer_frame_bytes = frames.PEER_FRAME_BYTES
         self._peer_streams = LAST_STREAM
         # As calls come and go.
         self._streams: dict[int, Stream] = {}
         self._next_stream = 1
-        self._window = PEER_WINDOW
+        self._window = frames.PEER_WINDOW
         self._received = 0
         self._unsent: deque[tuple[Stream, memoryview]] = deque()
-        self._buffer = bytearray()
         self._header_block: tuple[int, int, bytearray] | None = None
 
     @property
@@ -141,18 +119,18 @@ class Connection(asyncio.Protocol):
         block = self._head + literal(b":path", path)
         block += self._tail + literal(b"grpc-timeout", b"%dm" % milliseconds)
         prefix = b"\0" + struct.pack(">I", len(request))
-        self._send(stream, frame(HEADERS, END_HEADERS, number, block), prefix + request)
+        self._send(stream, frame(frames.HEADERS, frames.END_HEADERS, number, block), prefix + request)
         try:
             return await stream.answer
         except asyncio.CancelledError:
-            self._end(stream, CANCEL)
+            self._end(stream, frames.CANCEL)
             raise
 
     def _send(self, stream: Stream, head: bytes, message: bytes) -> None:
         # The usual call is one write. Behind others that wait it would overtake them, and a large one never get a turn.
         if len(message) <= min(self._peer_frame_bytes, self._window, stream.window) and not self._unsent:
             self._spend(stream, len(message))
-            self._transport.write(head + frame(DATA, END_STREAM, stream.number, message))
+            self._transport.write(head + frame(frames.DATA, frames.END_STREAM, stream.number, message))
             return
         self._transport.write(head)
         self._unsent.append((stream, memoryview(message)))
@@ -167,8 +145,8 @@ class Connection(asyncio.Protocol):
             if stream.number not in self._streams:
                 continue
             while len(rest) and (size := min(len(rest), self._peer_frame_bytes, self._window, stream.window)) > 0:
-                flags = END_STREAM if size == len(rest) else 0
-                parts.append(frame(DATA, flags, stream.number, bytes(rest[:size])))
+                flags = frames.END_STREAM if size == len(rest) else 0
+                parts.append(frame(frames.DATA, flags, stream.number, bytes(rest[:size])))
                 rest = rest[size:]
                 self._spend(stream, size)
             if len(rest):
@@ -186,7 +164,7 @@ class Connection(asyncio.Protocol):
     def _expire(self, number: int) -> None:
         stream = self._streams.get(number)
         if stream is not None:
-            self._end(stream, CANCEL)
+            self._end(stream, frames.CANCEL)
             _fail(stream, Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
 
     def _end(self, stream: Stream, error: int | None = None) -> None:
@@ -197,7 +175,7 @@ class Connection(asyncio.Protocol):
             and error is not None
             and not self._transport.is_closing()
         ):
-            self._transport.write(frame(RST_STREAM, 0, stream.number, struct.pack(">I", error)))
+            self._transport.write(frames.reset(stream.number, error))
         # It took no new calls any more, and this was the last of the old ones.
         if self.lost.done() and not self._streams:
             self._transport.close()
@@ -208,31 +186,19 @@ class Connection(asyncio.Protocol):
         """Begin."""
         self._transport = transport
         _keep_alive(self._transport.get_extra_info("socket"))
-        update = frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", OUR_WINDOW - PEER_WINDOW))
-        self._transport.write(PREFACE + settings_frame() + update)
+        self._transport.write(BEGINNING)
 
     def data_received(self, data: bytes) -> None:
         """Take frames as they are whole."""
-        buffer = self._buffer
-        buffer += data
-        start = 0
-        while len(buffer) - start >= HEAD_BYTES:
-            size = int.from_bytes(buffer[start : start + 3], "big")
-            if size > OUR_FRAME_BYTES:
-                self.abort("the server sent a frame that is too large")
-                return
-            end = start + HEAD_BYTES + size
-            if len(buffer) < end:
-                break
-            number = int.from_bytes(buffer[start + 5 : start + 9], "big") & 0x7FFFFFFF
-            kind, flags = buffer[start + 3], buffer[start + 4]
-            try:
-                self._take(kind, flags, number, bytes(buffer[start + HEAD_BYTES : end]))
-            except (HPACKError, struct.error, IndexError, ValueError) as error:
-                self.abort(f"the server does not speak HTTP/2 as expected: {error}")
-                return
-            start = end
-        del buffer[:start]
+        reader = self._reader
+        reader.feed(data)
+        try:
+            while (taken := reader.next()) is not None:
+                self._take(*taken)
+        except ConnectionFault as fault:
+            self.abort(f"the server does not speak HTTP/2 as expected: {fault.words}")
+        except (struct.error, IndexError, ValueError) as error:
+            self.abort(f"the server does not speak HTTP/2 as expected: {error}")
 
     def connection_lost(self, error: Exception | None) -> None:
         """Fail what is under way; it may be asked of another server."""
@@ -270,91 +236,81 @@ class Connection(asyncio.Protocol):
 
     # ---- frames
 
-    def _take(self, kind: int, flags: int, number: int, content: bytes) -> None:
-        # Numbers, since `case DATA` would be a name to be bound, and an enumeration costs a look-up for each frame.
+    def _take(self, kind: int, flags: int, number: int, content: Any) -> None:
         match kind:
-            case 0:
+            case frames.DATA:
                 self._take_data(flags, number, content)
-            case 1 | 9:
+            case frames.HEADERS | frames.CONTINUATION:
                 self._take_headers(kind, flags, number, content)
-            case 3:
+            case frames.RST_STREAM:
                 self._take_reset(number, struct.unpack(">I", content)[0])
-            case 4 if not flags & ACK:
+            case frames.SETTINGS if not flags & frames.ACK:
                 self._take_settings(content)
-            case 6 if not flags & ACK:
-                self._transport.write(frame(PING, ACK, 0, content))
-            case 7:
+            case frames.PING if not flags & frames.ACK:
+                self._transport.write(frame(frames.PING, frames.ACK, 0, content))
+            case frames.GOAWAY:
                 last, error = struct.unpack(">II", content[:8])
                 self._take_goaway(last, error, content[8:])
-            case 8:
-                self._take_window(number, struct.unpack(">I", content)[0] & 0x7FFFFFFF)
+            case frames.WINDOW_UPDATE:
+                self._take_window(number, struct.unpack(">I", content)[0] & frames.LARGEST_WINDOW)
 
-    def _take_data(self, flags: int, number: int, content: bytes) -> None:
+    def _take_data(self, flags: int, number: int, content: memoryview) -> None:
         self._received += len(content)
         # In large steps: an update for each frame would be a write for each answer.
-        if self._received > OUR_WINDOW // 2:
-            self._transport.write(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", self._received)))
+        if self._received > frames.LARGEST_WINDOW // 2:
+            self._transport.write(frames.window_update(0, self._received))
             self._received = 0
         stream = self._streams.get(number)
         # A call that was given up: what was under way still counts for the window above.
         if stream is None:
             return
-        stream.content += _unpadded(content, flags)
+        stream.content += content
         if len(stream.content) > MAXIMUM_ANSWER_BYTES:
-            self._end(stream, CANCEL)
+            self._end(stream, frames.CANCEL)
             _fail(stream, Code.RESOURCE_EXHAUSTED, f"the answer is larger than {MAXIMUM_ANSWER_BYTES} bytes")
-        elif flags & END_STREAM:
+        elif flags & frames.END_STREAM:
             self._finish(stream)
 
     def _take_headers(self, kind: int, flags: int, number: int, content: bytes) -> None:
-        if kind == HEADERS:
-            content = _unpadded(content, flags)
-            self._header_block = (number, flags, bytearray(content[5:] if flags & PRIORITY else content))
+        if kind == frames.HEADERS:
+            block = frames.unpadded(content, flags)
+            self._header_block = (number, flags, bytearray(block[5:] if flags & frames.PRIORITY else block))
         elif self._header_block is not None:
             self._header_block[2].extend(content)
         if self._header_block is None or len(self._header_block[2]) > MAXIMUM_HEADER_BYTES:
             raise ValueError("headers that are too large, or without a beginning")
-        if not flags & END_HEADERS:
+        if not flags & frames.END_HEADERS:
             return
-        number, first_flags, block = self._header_block
+        number, first_flags, whole = self._header_block
         self._header_block = None
         # Decoded even where nobody waits: the decoder's state is the connection's (RFC 7541, 2.2).
-        headers = self._decoded(bytes(block))
+        headers = self._headers.decode(bytes(whole))
         stream = self._streams.get(number)
         if stream is not None:
             stream.headers.update(headers)
-            if first_flags & END_STREAM:
+            if first_flags & frames.END_STREAM:
                 self._finish(stream)
-
-    def _decoded(self, block: bytes) -> dict[str, str]:
-        # Without a table equal bytes are equal headers, and servers send the same few again and again.
-        known = self._remembered.get(block)
-        if known is None:
-            known = {str(name): str(value) for name, value in self._decoder.decode(block)}
-            if len(self._remembered) < REMEMBERED_HEADERS:
-                self._remembered[block] = known
-        return known
 
     def _take_reset(self, number: int, error: int) -> None:
         stream = self._streams.get(number)
         if stream is not None:
             self._end(stream)
-            code = {CANCEL: Code.CANCELLED, REFUSED_STREAM: AWAY}.get(error, Code.INTERNAL)
+            code = {frames.CANCEL: Code.CANCELLED, frames.REFUSED_STREAM: AWAY}.get(error, Code.INTERNAL)
             _fail(stream, code, f"the server reset the call (HTTP/2 error {error})")
 
     def _take_settings(self, content: bytes) -> None:
         for key, value in struct.iter_unpack(">HI", content):
             match key:
-                case 3:
+                case frames.MAX_CONCURRENT_STREAMS:
                     self._peer_streams = value
-                case 4:
+                case frames.INITIAL_WINDOW_SIZE:
                     # May make windows negative, which is as it should be (RFC 9113, 6.9.2).
                     for stream in self._streams.values():
                         stream.window += value - self._peer_window
                     self._peer_window = value
-                case 5:
+                case frames.MAX_FRAME_SIZE:
                     self._peer_frame_bytes = value
-        self._transport.write(frame(SETTINGS, ACK, 0, b""))
+        self._transport.write(frame(frames.SETTINGS, frames.ACK, 0, b""))
         if not self.ready.done():
             self.ready.set_result(None)
         self._send_more()
@@ -363,7 +319,7 @@ class Connection(asyncio.Protocol):
         self._lose(f"the server is going away (HTTP/2 error {error}) {words.decode(errors='replace')}".rstrip())
         for stream in list(self._streams.values()):
             # These were not begun there, so that asking another server computes nothing twice.
-            if stream.number > last & 0x7FFFFFFF:
+            if stream.number > last & frames.LARGEST_WINDOW:
                 self._end(stream)
                 _fail(stream, AWAY, self.lost.result())
         if not self._streams:
@@ -402,8 +358,8 @@ def _fail(stream: Stream, code: Code, message: str) -> None:
         stream.answer.set_exception(ServingError(code, message))
 
 
-def _unpadded(content: bytes, flags: int) -> bytes:
-    return content[1 : len(content) - content[0]] if flags & PADDED else content
+def _named(fields: Fields) -> dict[str, str]:
+    return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields}
 
 
 def _keep_alive(connection: socket.socket) -> None:

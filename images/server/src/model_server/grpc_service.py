@@ -43,9 +43,6 @@ SIGNATURE_DEF = "signature_def"
 NEWEST = Choice()
 # What is parsed, and its tensors read, in a millisecond; tests/contract/test_grpc_limits.py measures the loop.
 SMALL_BYTES = 64 << 10
-# Every message here begins with the tag of a field; this byte is none, so it is gzip's. The second is zlib's: field 15,
-# which no message here has (RFC 1952 2.3.1, RFC 1950 2.2).
-GZIP, ZLIB = b"\x1f\x8b", b"\x78"
 
 
 @dataclass(frozen=True)
@@ -61,6 +58,9 @@ class Deadline:
             raise ServingError(Code.DEADLINE_EXCEEDED, "The call's deadline passed before its turn")
         # A call without a deadline has one years away.
         return None if remaining > predict.LONGEST_TIMEOUT_SECONDS else max(1, int(remaining * 1000))
+
+
+NO_DEADLINE = Deadline()
 
 
 class MayTakeLongError(Exception):
@@ -272,18 +272,17 @@ def parsed(kind: Any, message: bytes) -> Any:
         raise ServingError(Code.INTERNAL, "Exception deserializing request!") from error
 
 
-def inflated_bytes(message: bytes, most: int) -> int | None:
-    """Return how large a compressed message may become; None for one that is not compressed.
-
-    gRPC is told to leave compressed messages alone: it would inflate all that arrive at once, a thousandfold.
-    """
-    if message[:2] == GZIP:
-        # Its last four bytes say so (RFC 1952 2.3.1, ISIZE); a member that grows beyond is refused.
-        return min(most, int.from_bytes(message[-4:], "little"))
-    if message[:1] == ZLIB and int.from_bytes(message[:2]) % 31 == 0:
-        # Deflate packs 1032 bytes into one at most.
-        return min(most, 1032 * len(message))
-    return None
+def inflated_bytes(message: bytes, encoding: bytes, most: int) -> int | None:
+    """Return how large a message may become; None for one that is not compressed."""
+    match encoding:
+        case b"gzip":
+            # Its last four bytes say so (RFC 1952 2.3.1, ISIZE); a member that grows beyond is refused.
+            return min(most, int.from_bytes(message[-4:], "little"))
+        case b"deflate":
+            # It packs 1032 bytes into one at most.
+            return min(most, 1032 * len(message))
+        case _:
+            return None
 
 
 def inflated(message: bytes, most: int) -> bytes:
