@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -14,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from ci import paths, tools
 from ci.cluster import providers
+from ci.cluster.forward import forwarded
 from ci.images import components, datasets
 from ci.steps import StepError, run, step
+from ci.waiting import first_true
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,9 +152,10 @@ def _training_job(up: providers.Cluster) -> str:
 
 def _wait_for_start(up: providers.Cluster, job: str, container: str) -> str:
     """Return the name of the Job's newest pod once a container of it has a log to show, or never will."""
-    deadline = time.monotonic() + START_TIMEOUT_SECONDS
     reason = "no pod yet"
-    while time.monotonic() < deadline:
+
+    def started() -> str | None:
+        nonlocal reason
         pods = json.loads(_kubectl(up, "get", "pods", f"--selector=job-name={job}", "--output=json", quiet=True))[
             "items"
         ]
@@ -161,7 +163,11 @@ def _wait_for_start(up: providers.Cluster, job: str, container: str) -> str:
             if _has_started(pod, container) or pod["status"]["phase"] in {"Succeeded", "Failed"}:
                 return str(pod["metadata"]["name"])
             reason = _tell_change(reason, _waiting_reason(pod))
-        time.sleep(POLL_SECONDS)
+        return None
+
+    _, name = first_true(started, START_TIMEOUT_SECONDS, POLL_SECONDS)
+    if name is not None:
+        return name
     raise StepError(
         f"training did not start within {START_TIMEOUT_SECONDS} s",
         why=reason,
@@ -194,16 +200,16 @@ def _waiting_reason(pod: dict[str, Any]) -> str:
 
 def _wait_for_end(up: providers.Cluster, job: str) -> None:
     """Return when the Job is complete; raise StepError with the trainer's own reason when it failed."""
-    deadline = time.monotonic() + END_TIMEOUT_SECONDS
-    while time.monotonic() < deadline:
+
+    def has_ended() -> bool:
         status = json.loads(_kubectl(up, "get", "job", job, "--output=json", quiet=True))["status"]
         states = {item["type"]: item for item in status.get("conditions", []) if item["status"] == "True"}
-        if "Complete" in states:
-            return
         if "Failed" in states:
             raise StepError("training failed", why=states["Failed"].get("message", ""), hint="its log is above")
-        time.sleep(POLL_SECONDS)
-    raise StepError(f"{job} did not end within {END_TIMEOUT_SECONDS} s of its log")
+        return "Complete" in states
+
+    if not first_true(has_ended, END_TIMEOUT_SECONDS, POLL_SECONDS)[0]:
+        raise StepError(f"{job} did not end within {END_TIMEOUT_SECONDS} s of its log")
 
 
 def _wait_until_served(up: providers.Cluster) -> None:
@@ -220,25 +226,10 @@ def _wait_until_served(up: providers.Cluster) -> None:
 
 @contextlib.contextmanager
 def _api_url(up: providers.Cluster) -> Iterator[str]:
-    """Forward a free local port to the api Service while the block runs."""
-    command = [
-        str(tools.kubectl()),
-        f"--kubeconfig={up.kubeconfig}",
-        f"--namespace={NAMESPACE}",
-        "port-forward",
-        f"service/{FULLNAME}-api",
-        f":{API_PORT}",
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        assert process.stdout is not None  # noqa: S101 - PIPE was asked for
-        try:
-            line = process.stdout.readline()
-            found = re.search(r"127\.0\.0\.1:(\d+)", line)
-            if found is None:
-                raise StepError("kubectl port-forward did not start", why=line.strip())
-            yield f"http://127.0.0.1:{found[1]}"
-        finally:
-            process.terminate()
+    """Forward a free local port to the api while the block runs."""
+    kubectl = [str(tools.kubectl()), f"--kubeconfig={up.kubeconfig}", f"--namespace={NAMESPACE}"]
+    with forwarded(kubectl, f"service/{FULLNAME}-api", API_PORT) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def _predict(url: str, digit: Digit) -> dict[str, str]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ci.waiting import first_true
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator
+
+POLL_SECONDS = 0.05
 
 
 def free_port() -> int:
@@ -24,11 +27,13 @@ def wait_for(
     condition: Callable[[], bool], what: str, seconds: float, process: subprocess.Popen[str] | None = None
 ) -> None:
     """Return when a condition holds; fail when it does not in time or the process has ended."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        assert process is None or process.poll() is None, f"the process ended: {what}"
-        time.sleep(0.05)
+
+    def holds() -> bool:
+        is_true = condition()
+        assert is_true or process is None or process.poll() is None, f"the process ended: {what}"
+        return is_true
+
+    assert first_true(holds, seconds, POLL_SECONDS)[0], f"not within {seconds} s: {what}"
 
 
 RESIDENT, PEAK = "VmRSS", "VmHWM"

@@ -7,12 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci import paths
 from ci.steps import TAIL_LINES, StepError, run, step, succeeds
+from ci.waiting import first_true
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +25,7 @@ PACKAGES = {
     "mmdebstrap": "mmdebstrap",
 }
 START_TIMEOUT_SECONDS = 90
+POLL_SECONDS = 0.2
 # include/uapi/linux/capability.h
 CAP_SYS_RESOURCE = 24
 CONTAINERD_SOCKET = Path("/run/containerd/containerd.sock")
@@ -152,16 +153,13 @@ def _wait() -> None:
 
 
 def _until(condition: Callable[[], bool], name: str) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            tail = _log(name).read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
-            raise StepError(
-                f"{name} did not start within {START_TIMEOUT_SECONDS} s",
-                why="\n".join(tail),
-                hint=f"read {_log(name)}",
-            )
-        time.sleep(0.2)
+    if not first_true(condition, START_TIMEOUT_SECONDS, POLL_SECONDS)[0]:
+        tail = _log(name).read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
+        raise StepError(
+            f"{name} did not start within {START_TIMEOUT_SECONDS} s",
+            why="\n".join(tail),
+            hint=f"read {_log(name)}",
+        )
 
 
 def _log(name: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 import urllib.request
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from ci import paths, tools, versions
 from ci.cluster import docker_engine
 from ci.images import local_images
 from ci.steps import StepError, run, succeeds
+from ci.waiting import first_true
 
 NAME = "tensorflow-model-registry"
 PORT = 5001
@@ -54,12 +54,8 @@ def up() -> None:
         ],
         hint=f"is another program listening on {ADDRESS}?",
     )
-    deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    while time.monotonic() < deadline:
-        if answers():
-            return
-        time.sleep(POLL_SECONDS)
-    raise StepError(f"the registry does not answer on {ADDRESS}", hint=f"{client} logs {NAME}")
+    if not first_true(answers, START_TIMEOUT_SECONDS, POLL_SECONDS)[0]:
+        raise StepError(f"the registry does not answer on {ADDRESS}", hint=f"{client} logs {NAME}")
 
 
 def down() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kubernetes import client, config
 
 from ci import paths
-from tests.e2e.forward import forwarded
+from ci.cluster.forward import forwarded
 from tests.e2e.waiting import wait_for
 
 if TYPE_CHECKING:
