@@ -49,12 +49,12 @@ NEEDED_BY_OTHERS = {
         f"{name}.podDisruptionBudget.maxUnavailable": f"set {name}.podDisruptionBudget.maxUnavailable"
         for name in ("server", "api")
     },
-    "ingress.hosts": "ingress.hosts is empty: name a host",
+    "ingress.hosts": "ingress.hosts is empty: name a host, or",
     "httpRoute.parentRefs": "httpRoute.parentRefs is empty: name the Gateway",
     "training.workspace.enabled": "training.workspace.enabled must be there",
 }
 OLDER = Path(__file__).parent / "older-values.yaml"
-EMPTY = (0, "", "0", None, [], {})
+EMPTY: tuple[Any, ...] = (0, "", "0", None, [], {})
 BATCH_COUNT = 10
 
 
@@ -219,10 +219,15 @@ def test_values_of_a_chart_without_what_has_to_be_there_are_refused(tmp_path: Pa
         template("{}", chart=chart_with(tmp_path, older))
 
 
+def chart_below(folder: Path, values: dict[str, Any], **shared: Any) -> str:
+    """Return what a parent chart renders that has this one below it by each alias of the values."""
+    return template(yaml.safe_dump({**values, **shared}), chart=parent_of(folder, *values))
+
+
 def test_parent_chart_switches_by_its_condition(tmp_path: Path) -> None:
     values: dict[str, Any] = {"first": {"enabled": False}, "second": {"enabled": True}, "third": {}}
     shared = {"global": {"storageClass": "fast", "imageRegistry": "mirror.example.com"}}
-    text = template(yaml.safe_dump(values | shared), chart=parent_of(tmp_path, *values))
+    text = chart_below(tmp_path, values, **shared)
     names = {item["metadata"]["name"] for item in objects(text) if item["kind"] == "Deployment"}
     assert names == {f"mnist-{alias}-{component}" for alias in ("second", "third") for component in ("server", "api")}
     assert "mirror.example.com/tensorflow-model-api" in text

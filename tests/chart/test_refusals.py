@@ -378,7 +378,7 @@ def told(values: dict[str, Any], helm: str = "helm4", *flags: str) -> list[str]:
         ),
         pytest.param(
             {"ingress": {"enabled": True}},
-            "ingress.enabled is true but ingress.hosts is empty: name a host",
+            'ingress.enabled is true but ingress.hosts is empty: name a host, or "" for every host',
             id="ingress-without-host",
         ),
         pytest.param(

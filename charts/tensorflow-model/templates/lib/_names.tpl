@@ -4,12 +4,13 @@
 {{- end }}
 
 {{/*
-Prefix of every object's name: <release>-<chart>, or the release's name where it holds the chart's already.
-Takes the root context.
+Prefix of every object's name: <release>-<chart>, or the release's name where it holds the chart's already. Not so for an
+alias below a parent: a release whose name holds two of them would have their objects by one name. Takes the root context.
 */}}
 {{- define "tensorflow-model.fullname" -}}
 {{- $name := include "tensorflow-model.name" . }}
-{{- $release := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
+{{- $isOnlyOne := or .Chart.IsRoot (eq .Chart.Name "tensorflow-model") }}
+{{- $release := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (and $isOnlyOne (contains $name .Release.Name)) }}
 {{- include "tensorflow-model.shortName" (default $release .Values.fullnameOverride) }}
 {{- end }}
 

@@ -41,16 +41,28 @@ and "component".
 {{- end }}
 
 {{/*
-"true" when a label selector selects pods with these labels; one with expressions is taken not to, as a refusal must be
-sure. Takes dict "selector" (nothing selects the component's own pods) and "labels".
+"true" when a label selector selects pods with these labels. Takes dict "selector" (nothing selects the component's own
+pods) and "labels".
 */}}
 {{- define "tensorflow-model.validation.selects" -}}
 {{- $selector := default dict .selector }}
-{{- $isMatch := not $selector.matchExpressions }}
+{{- $isMatch := true }}
 {{- range $label, $value := $selector.matchLabels }}
 {{- $isMatch = and $isMatch (eq (get $.labels $label) $value) }}
 {{- end }}
-{{- ternary "true" "" $isMatch }}
+{{- range $selector.matchExpressions }}
+{{- $isMatch = and $isMatch (include "tensorflow-model.validation.holds" (dict "expression" . "labels" $.labels)) }}
+{{- end }}
+{{- ternary "true" "" (not (empty $isMatch)) }}
+{{- end }}
+
+{{/* "true" when an expression of a selector holds for labels, else "". Takes dict "expression" and "labels". */}}
+{{- define "tensorflow-model.validation.holds" -}}
+{{- $expression := .expression }}
+{{- $has := hasKey .labels $expression.key }}
+{{- $isAmong := and $has (has (get .labels $expression.key) (default list $expression.values)) }}
+{{- $holds := get (dict "In" $isAmong "NotIn" (not $isAmong) "Exists" $has "DoesNotExist" (not $has)) $expression.operator }}
+{{- ternary "true" "" (not (empty $holds)) }}
 {{- end }}
 
 {{/*

@@ -1,7 +1,7 @@
 {{/* What cannot work about the ways in from outside, one sentence a line. Takes the root context. */}}
 {{- define "tensorflow-model.validation.routing" -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) }}
-ingress.enabled is true but ingress.hosts is empty: name a host
+ingress.enabled is true but ingress.hosts is empty: name a host, or "" for every host
 {{- end }}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
 httpRoute.enabled is true but httpRoute.parentRefs is empty: name the Gateway
@@ -10,8 +10,27 @@ httpRoute.enabled is true but httpRoute.parentRefs is empty: name the Gateway
 
 {{/* Nodes the server's image does not exist for, one sentence. Takes the root context. */}}
 {{- define "tensorflow-model.validation.architecture" -}}
-{{- $architecture := get .Values.server.nodeSelector "kubernetes.io/arch" | default "amd64" }}
-{{- if and (ne $architecture "amd64") (hasSuffix "tensorflow/serving" .Values.server.image.repository) }}
-server.nodeSelector asks for {{ $architecture }} nodes but server.image is tensorflow/serving, which exists for amd64 only: set server.image.repository=tensorflow-model-server, registry and tag empty
+{{- $server := .Values.server }}
+{{- if hasSuffix "tensorflow/serving" $server.image.repository }}
+{{- $wayOut := "but server.image is tensorflow/serving, which exists for amd64 only: set server.image.repository=tensorflow-model-server, registry and tag empty" }}
+{{- $architecture := get $server.nodeSelector "kubernetes.io/arch" | default "amd64" }}
+{{- if ne $architecture "amd64" }}
+server.nodeSelector asks for {{ $architecture }} nodes {{ $wayOut }}
+{{- end }}
+{{- $terms := dig "nodeAffinity" "requiredDuringSchedulingIgnoredDuringExecution" "nodeSelectorTerms" list $server.affinity }}
+{{- $isPossible := empty $terms }}
+{{- range $terms }}
+  {{- /* Any of the terms will do; of one, every expression must hold. */}}
+  {{- $canBe := true }}
+  {{- range .matchExpressions }}
+    {{- if eq .key "kubernetes.io/arch" }}
+      {{- $canBe = and $canBe (include "tensorflow-model.validation.holds" (dict "expression" . "labels" (dict "kubernetes.io/arch" "amd64"))) }}
+    {{- end }}
+  {{- end }}
+  {{- $isPossible = or $isPossible $canBe }}
+{{- end }}
+{{- if not $isPossible }}
+server.affinity.nodeAffinity keeps the pods from amd64 nodes {{ $wayOut }}
+{{- end }}
 {{- end }}
 {{- end }}

@@ -1,0 +1,73 @@
+{{/*
+Volumes, mounts and containers of the user's that collide with the chart's or each other, one sentence a line. Takes dict
+"root" and "component".
+*/}}
+{{- define "tensorflow-model.validation.volumes" -}}
+{{- $name := .component }}
+{{- $values := index .root.Values $name }}
+{{- $own := list "model-store" "workspace" "check" "files" "code" "data" "ca-bundle" "output" "candidate" "own-tmp" "server-tmp" "tmp" "models" "model-image" "tls" "ssl-config" "server-tls" }}
+{{- $paths := dict
+  "training" (list "/check" "/config" "/code" "/data" "/workspace" "/output")
+  "server" (list "/models" "/etc/tensorflow-serving" "/ssl-config" "/check" "/candidate")
+  "api" (list "/server-tls")
+  "tensorboard" (list "/workspaces")
+}}
+{{- $paths = concat (list "/" "/tmp") (get $paths $name) }}
+{{- $volumes := list "tmp" }}
+{{- range $values.extraVolumes }}
+{{- if has .name $own }}
+{{ $name }}.extraVolumes has {{ .name }}, a name of the chart's own volumes: call it otherwise
+{{- else if has .name $volumes }}
+{{ $name }}.extraVolumes has {{ .name }} twice: give each volume its own name
+{{- end }}
+{{- $volumes = append $volumes .name }}
+{{- end }}
+{{- $seen := list }}
+{{- range $values.extraVolumeMounts }}
+{{- $path := .mountPath | trimSuffix "/" | default "/" }}
+{{- if has $path $paths }}
+{{ $name }}.extraVolumeMounts mounts {{ .name }} at {{ $path }}, where the chart has files of its own: mount it elsewhere
+{{- else if has $path $seen }}
+{{ $name }}.extraVolumeMounts mounts two volumes at {{ $path }}: give each a path of its own
+{{- end }}
+{{- if not (has .name $volumes) }}
+{{ $name }}.extraVolumeMounts mounts {{ .name }}, which is no volume of {{ $name }}.extraVolumes: add it there, or correct the name
+{{- end }}
+{{- $seen = append $seen $path }}
+{{- end }}
+{{- $containers := get (dict "training" (list "check" "training" "server" "publisher") "server" (list "loader" "follower" "server") "api" (list "api") "tensorboard" (list "tensorboard")) $name }}
+{{- range $key := list "extraInitContainers" "extraContainers" }}
+{{- range index $values $key }}
+{{- if has .name $containers }}
+{{ $name }}.{{ $key }} has a container {{ .name }}, and the pod has one of that name already: call it otherwise
+{{- end }}
+{{- $containers = append $containers .name }}
+{{- end }}
+{{- end }}
+{{- $variables := list }}
+{{- range $values.extraEnv }}
+{{- if has .name $variables }}
+{{ $name }}.extraEnv has {{ .name }} twice: leave one of them out
+{{- end }}
+{{- $variables = append $variables .name }}
+{{- end }}
+{{- if and (eq $values.dnsPolicy "None") (not (get $values.dnsConfig "nameservers")) }}
+{{ $name }}.dnsPolicy is None but {{ $name }}.dnsConfig.nameservers is empty, so that no name could be looked up: name a server, or leave dnsPolicy out
+{{- end }}
+{{- end }}
+
+{{/* Volumes of training and server that meet in the training pod, where the server blesses. Takes the root context. */}}
+{{- define "tensorflow-model.validation.sharedVolumes" -}}
+{{- $training := .Values.training }}
+{{- if and $training.enabled $training.blessing.enabled }}
+{{- $names := list }}
+{{- range $training.extraVolumes }}
+{{- $names = append $names .name }}
+{{- end }}
+{{- range .Values.server.extraVolumes }}
+{{- if has .name $names }}
+training.extraVolumes and server.extraVolumes both have {{ .name }}, and both are in the training pod, where the server looks at what was trained: call one of them otherwise
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,260 @@
+"""Names, images, resources, volumes and nodes no pod could start with are refused; many at once, as they are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ci import chart_docs
+from tests.chart.rendering import COMPONENTS, RefusedError, containers, pod_spec, render, render_case
+from tests.chart.test_null import chart_below, objects
+from tests.chart.test_refusals import told
+
+# On by values, so that their keys are looked at.
+TENSORBOARD = {"enabled": True}
+ON_ONE_NODE = "the model store's volume (modelStore.pvc.accessModes) is attached to one node: use ReadWriteMany, or"
+AMD64 = (
+    "but server.image is tensorflow/serving, which exists for amd64 only: set "
+    "server.image.repository=tensorflow-model-server, registry and tag empty"
+)
+
+
+def test_images_no_node_could_pull() -> None:
+    values = {
+        "training": {"image": {"registry": "https://registry.example.com"}},
+        "publisher": {"image": {"registry": "registry.example.com/"}},
+        "loader": {"image": {"registry": "registry.example.com", "repository": "mirror.example.com/team/loader"}},
+        "server": {"image": {"repository": "tensorflow-model-server"}},
+        "api": {"image": {"registry": "registry example com"}},
+        "tensorboard": {"image": {"registry": "https://is.off"}},
+    }
+    no_registry = (
+        "but it is put before a / and an image's name: write HOST, HOST:PORT or HOST/PATH, without https:// in front "
+        "and without a / at the end"
+    )
+    assert sorted(told(values)) == sorted([
+        f'training.image.registry is "https://registry.example.com" {no_registry}',
+        f'publisher.image.registry is "registry.example.com/" {no_registry}',
+        f'api.image.registry is "registry example com" {no_registry}',
+        "loader.image.repository is mirror.example.com/team/loader, which names a registry, but the registry is "
+        "registry.example.com already (loader.image.registry): leave mirror.example.com/ out of the repository",
+        "server.image is docker.io/tensorflow-model-server but names without a / are Docker's own images there: set "
+        "server.image.registry (or global.imageRegistry) to where yours is, empty for images the nodes have already",
+        "server.image.repository is tensorflow-model-server but server.image.tag is still 2.20.0, a version of "
+        "tensorflow/serving: set server.image.tag to the image's, empty for 0.1.0",
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("registry", ["mirror", "localhost:5001", "mirror.example.com:5000/team/models", ""])
+def test_registry_of_all_images_is_a_host_with_a_path(registry: str) -> None:
+    assert told({"global": {"imageRegistry": registry}}) == []
+
+
+def test_registry_of_all_images_without_a_scheme() -> None:
+    (sentence,) = told({"global": {"imageRegistry": "http://mirror"}})
+    assert sentence.startswith('global.imageRegistry is "http://mirror" but it is put before a /')
+
+
+def test_the_tag_that_is_refused_is_the_default() -> None:
+    # templates/validation/_images.tpl cannot read what values.yaml says.
+    assert chart_docs.load_values()["server"]["image"]["tag"] == "2.20.0"
+    drop_in = {"registry": "", "repository": "tensorflow-model-server"}
+    assert told({"server": {"image": {**drop_in, "tag": ""}}}) == []
+    assert told({"server": {"image": {**drop_in, "digest": "sha256:" + "a" * 64}}}) == []
+
+
+def test_amounts_that_are_none() -> None:
+    values = {
+        "training": {"resources": {"requests": {"memory": "4GB"}, "limits": {"nvidia.com/gpu": "one"}}},
+        "publisher": {"resources": {"requests": {"memory": "1Gi"}}},
+        "loader": {"resources": {"requests": {"memory": "512m"}}},
+        "server": {"resources": {"requests": {"cpu": 2, "memory": "2049Mi"}, "limits": {"cpu": "1500m"}}},
+        "api": {"resources": {"requests": {"memory": "540M"}, "limits": {"memory": 536870912}}},
+        "tensorboard": TENSORBOARD | {"resources": {"requests": {"cpu": "1e3"}, "limits": {"cpu": "1k"}}},
+        "test": {"resources": {"requests": {"cpu": 0.2}, "limits": {"cpu": "100m"}}},
+    }
+    none = "which is no quantity: write for example 500m (CPU) or 512Mi (bytes)"
+
+    def more(component: str, name: str, request: object, limit: object) -> str:
+        return (
+            f"{component}.resources.requests.{name} is {request} but the limit is {limit}: raise "
+            f"{component}.resources.limits.{name}, or lower the request"
+        )
+
+    assert sorted(told(values)) == sorted([
+        f'training.resources.requests.memory is "4GB", {none}',
+        f'training.resources.limits.nvidia.com/gpu is "one", {none}',
+        more("publisher", "memory", "1Gi", "512Mi"),
+        "loader.resources.requests.memory is 512m, thousandths of a byte: write 512M or 512Mi",
+        more("server", "cpu", 2, "1500m"),
+        more("server", "memory", "2049Mi", "2Gi"),
+        more("api", "memory", "540M", "5.36870912e+08"),
+        more("test", "cpu", 0.2, "100m"),
+    ])  # fmt: skip
+
+
+def test_volumes_mounts_and_containers_that_collide() -> None:
+    empty = {"emptyDir": {}}
+    values: dict[str, Any] = {
+        "training": {
+            "extraVolumes": [{"name": "shared", **empty}, {"name": "shared", **empty}],
+            "extraVolumeMounts": [
+                {"name": "shared", "mountPath": "/data/"},
+                {"name": "missing", "mountPath": "/extra"},
+            ],
+            "extraInitContainers": [{"name": "publisher", "image": "a"}],
+        },
+        "server": {
+            "extraVolumes": [{"name": "models", **empty}, {"name": "shared", **empty}],
+            "extraVolumeMounts": [{"name": "tmp", "mountPath": "/var/tmp"}, {"name": "shared", "mountPath": "/models"}],  # noqa: S108
+            "extraContainers": [{"name": "proxy", "image": "a"}, {"name": "proxy", "image": "a"}],
+        },
+        "api": {
+            "extraVolumes": [{"name": "tmp", **empty}, {"name": "cache", **empty}],
+            "extraVolumeMounts": [{"name": "cache", "mountPath": "/tmp"}, {"name": "cache", "mountPath": "/"}],  # noqa: S108
+            "extraEnv": [{"name": "TWICE", "value": "1"}, {"name": "TWICE", "value": "2"}],
+            "dnsPolicy": "None",
+        },
+    }
+    assert sorted(told(values)) == sorted([
+        "training.extraVolumes and server.extraVolumes both have shared, and both are in the training pod, where the "
+        "server looks at what was trained: call one of them otherwise",
+        "training.extraVolumes has shared twice: give each volume its own name",
+        "training.extraVolumeMounts mounts shared at /data, where the chart has files of its own: mount it elsewhere",
+        "training.extraVolumeMounts mounts missing, which is no volume of training.extraVolumes: add it there, or "
+        "correct the name",
+        "training.extraInitContainers has a container publisher, and the pod has one of that name already: call it "
+        "otherwise",
+        "server.extraVolumes has models, a name of the chart's own volumes: call it otherwise",
+        "server.extraVolumeMounts mounts shared at /models, where the chart has files of its own: mount it elsewhere",
+        "server.extraContainers has a container proxy, and the pod has one of that name already: call it otherwise",
+        "api.extraVolumes has tmp, a name of the chart's own volumes: call it otherwise",
+        "api.extraVolumeMounts mounts cache at /tmp, where the chart has files of its own: mount it elsewhere",
+        "api.extraVolumeMounts mounts cache at /, where the chart has files of its own: mount it elsewhere",
+        "api.extraEnv has TWICE twice: leave one of them out",
+        "api.dnsPolicy is None but api.dnsConfig.nameservers is empty, so that no name could be looked up: name a "
+        "server, or leave dnsPolicy out",
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_no_volume_container_or_mount_of_the_chart_is_taken_again(component: str) -> None:
+    """What the chart has in any case of its values is refused, so that a new volume is entered among those refused."""
+    volumes, names, paths = set(), set(), set()
+    for case in ("everything", "own-model", "https-model", "image-volume", "https-data", "two-versions", "default"):
+        values = [
+            item
+            for item in render_case(case).workloads()
+            if item["metadata"]["labels"]["app.kubernetes.io/component"] == component
+        ]  # noqa: E501
+        for item in values:
+            mine = ("extra-", "before-", "beside-")
+            volumes |= {volume["name"] for volume in pod_spec(item)["volumes"] if not volume["name"].startswith(mine)}
+            names |= {name for name in containers(item) if not name.startswith(mine)}
+            main = containers(item)[COMPONENTS[component].container]
+            paths |= {at["mountPath"] for at in main["volumeMounts"] if not at["name"].startswith("extra-")}
+    needs = COMPONENTS[component].needs
+    key = "extraInitContainers"
+    sentences = told({
+        component: {
+            **needs,
+            "extraVolumes": [{"name": name, "emptyDir": {}} for name in sorted(volumes)] + [{"name": "x", "emptyDir": {}}],
+            "extraVolumeMounts": [{"name": "x", "mountPath": path} for path in sorted(paths) if path.count("/") == 1],
+            key: [{"name": name, "image": "a"} for name in sorted(names)],
+        }
+    })  # fmt: skip
+    for name in volumes:
+        assert f"{component}.extraVolumes has {name}, a name of the chart's own volumes: call it otherwise" in sentences
+    for name in names:
+        assert any(f"{component}.{key} has a container {name}," in sentence for sentence in sentences), name
+    for path in paths:
+        if path.count("/") == 1:
+            assert any(f"mounts x at {path}, where" in sentence for sentence in sentences), path
+
+
+def test_rules_by_expressions_count_like_labels() -> None:
+    component = "app.kubernetes.io/component"
+    ours = {"matchExpressions": [{"key": component, "operator": "In", "values": ["server", "api"]}]}
+    others = {"matchExpressions": [{"key": component, "operator": "NotIn", "values": ["server"]}]}
+    there = {"matchExpressions": [{"key": component, "operator": "Exists"}, {"key": "x", "operator": "DoesNotExist"}]}
+    spread = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule"}
+    rule = "requiredDuringSchedulingIgnoredDuringExecution"
+    apart = [{"labelSelector": selector, "topologyKey": "kubernetes.io/hostname"} for selector in (ours, others)]
+    values = {
+        "server": {
+            "topologySpreadConstraints": [{**spread, "labelSelector": selector} for selector in (there, others)],
+            "affinity": {"podAntiAffinity": {rule: apart}},
+        }
+    }
+    assert told(values) == [
+        f"server.topologySpreadConstraints spreads up to 3 pods over kubernetes.io/hostname but {ON_ONE_NODE} "
+        "whenUnsatisfiable: ScheduleAnyway",
+        f"server.affinity.podAntiAffinity keeps up to 3 pods on different kubernetes.io/hostname but {ON_ONE_NODE} a "
+        "preferred rule",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("terms", "refused"),
+    [
+        pytest.param([("In", ["arm64"])], True, id="arm"),
+        pytest.param([("NotIn", ["amd64"])], True, id="not-amd"),
+        pytest.param([("In", ["arm64", "amd64"])], False, id="either"),
+        pytest.param([("In", ["arm64"]), ("In", ["amd64"])], False, id="terms-of-either"),
+    ],
+)
+def test_nodes_without_the_servers_image(terms: list[tuple[str, list[str]]], refused: bool) -> None:  # noqa: FBT001
+    node_terms = [
+        {"matchExpressions": [{"key": "kubernetes.io/arch", "operator": operator, "values": values}]}
+        for operator, values in terms
+    ]
+    rule = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": node_terms}}
+    sentence = f"server.affinity.nodeAffinity keeps the pods from amd64 nodes {AMD64}"
+    assert told({"server": {"affinity": {"nodeAffinity": rule}}}) == [sentence] * refused
+
+
+@pytest.mark.parametrize(
+    ("release", "proposal"),
+    [("my.release", "my-release-tensorflow-model"), ("7up", "m-7up-tensorflow-model")],
+)
+def test_release_whose_name_is_no_services(release: str, proposal: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        render(release=release)
+    sentence = next(line for line in str(refused.value).splitlines() if "would be called" in line)
+    assert f"release's name {release} " in sentence
+    assert sentence.endswith(f"set fullnameOverride={proposal}")
+    assert render({"fullnameOverride": proposal}, release=release)
+
+
+@pytest.mark.parametrize("alias", ["Digits", "my_digits"])
+def test_alias_that_is_no_services_name(alias: str, tmp_path: Any) -> None:
+    with pytest.raises(RefusedError, match=rf"alias {alias}, .*: set fullnameOverride=mnist-(my-)?digits"):
+        chart_below(tmp_path, {alias: {}})
+
+
+def test_aliases_in_a_releases_name_stay_apart(tmp_path: Any) -> None:
+    """Release mnist and aliases "mnist" and "nis", which are both in its name."""
+    text = chart_below(tmp_path, {"mnist": {}, "nis": {}})
+    names = [(item["kind"], item["metadata"]["name"]) for item in objects(text)]
+    assert len(names) == len(set(names))
+
+
+def test_switch_of_a_parent_is_for_a_parent() -> None:
+    assert told({"enabled": True}) == []
+    assert told({"enabled": False}) == [
+        "enabled is false, which only a parent chart's condition acts on: name it there (condition: "
+        "tensorflow-model.enabled), or leave it out and uninstall the release instead"
+    ]
+
+
+@pytest.mark.parametrize("name", ["line\nbreak", "Upper", "-dash"])
+def test_account_is_called_what_kubernetes_takes(name: str) -> None:
+    with pytest.raises(RefusedError, match="/serviceAccount/name"):
+        render({"serviceAccount": {"name": name}})
+
+
+def test_account_of_digits_is_a_name() -> None:
+    rendered = render({"serviceAccount": {"name": "1234"}})
+    assert rendered.one("ServiceAccount")["metadata"]["name"] == "1234"
+    assert {pod_spec(item)["serviceAccountName"] for item in rendered.pod_makers()} == {"1234"}
