@@ -50,7 +50,7 @@ SCRIPTS = [
     ),
 ]
 
-nox.options.sessions = ["lint", "unit", "chart", "e2e"]
+nox.options.sessions = ["lint", "manifests", "unit", "chart", "e2e"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
 nox.needs_version = ">=2026.10.20"
@@ -108,7 +108,9 @@ def unit(session: nox.Session, environment: str) -> None:
     }
     locks, folders = suites[environment]
     install(session, *locks)
-    python(session, "-m", "pytest", *(f"tests/{folder}" for folder in folders), *session.posargs)
+    paths = [f"tests/{folder}" for folder in folders]
+    # A module stays in one process, with the server its tests share.
+    python(session, "-m", "pytest", *paths, SIDE_BY_SIDE, "--dist=loadfile", *session.posargs)
 
 
 @nox.session

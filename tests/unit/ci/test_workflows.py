@@ -54,7 +54,8 @@ def noxfile_sessions() -> tuple[set[str], set[str]]:
 
 def test_pull_requests_run_what_a_plain_run_runs() -> None:
     called = called_sessions(paths.ROOT / ".github" / "workflows" / "checks.yml")
-    assert called == noxfile_sessions()[1]
+    # A part of lint, which asks for it.
+    assert called == noxfile_sessions()[1] - {"manifests"}
 
 
 def test_sessions_that_workflows_call_are_there() -> None:
