@@ -34,6 +34,10 @@ DOWNLOADS = {
     ),
     "helm": ("https://get.helm.sh/helm-{version}-{os}-{arch}.tar.gz", "helm-{version}-{os}-{arch}.tar.gz.sha256sum"),
     "helm3": ("https://get.helm.sh/helm-{version}-{os}-{arch}.tar.gz", "helm-{version}-{os}-{arch}.tar.gz.sha256sum"),
+    "helm3-oldest": (
+        "https://get.helm.sh/helm-{version}-{os}-{arch}.tar.gz",
+        "helm-{version}-{os}-{arch}.tar.gz.sha256sum",
+    ),
     "kubectl": ("https://dl.k8s.io/release/{version}/bin/{os}/{arch}/kubectl", "kubectl.sha256"),
     "kube-score": (
         "https://github.com/zegl/kube-score/releases/download/{version}/kube-score_{plain}_{os}_{arch}.tar.gz",
@@ -66,6 +70,12 @@ def helm() -> Path:
 def helm3() -> Path:
     """Return the pinned Helm 3, which the chart must render with as well."""
     return _provide("helm3", versions.of_module("helm3"))
+
+
+@functools.cache
+def oldest_helm3() -> Path:
+    """Return the oldest Helm 3 that the chart supports."""
+    return _provide("helm3-oldest", versions.of_module("helm3-oldest"))
 
 
 @functools.cache

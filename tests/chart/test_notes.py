@@ -150,3 +150,13 @@ def test_gate_of_image_volumes_is_named_where_it_is_one(version: str, is_told: b
     command.append("--show-only=templates/notes.yaml")
     done = subprocess.run(command, input=yaml.safe_dump(values), capture_output=True, text=True, check=True)
     assert ("feature gate ImageVolume" in done.stdout) is is_told
+
+
+def test_images_without_a_registry_are_named() -> None:
+    line = "No registry is named for {}: nodes that do not have them already look on docker.io, where they are not. Set"
+    names = [f"tensorflow-model-{name}" for name in ("training", "publisher", "loader", "api")]
+    assert line.format(", ".join(names)) in notes("{}")
+    assert "No registry" not in notes("global: {imageRegistry: mirror.example.com}")
+    assert line.format(", ".join(names[2:])) in untrained()
+    elsewhere = {name: {"image": {"registry": "registry.example.com"}} for name in ("loader", "api")}
+    assert "No registry" not in notes(yaml.safe_dump({"training": {"enabled": False}, **elsewhere}))

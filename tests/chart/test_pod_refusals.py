@@ -37,12 +37,12 @@ def test_images_no_node_could_pull() -> None:
         f'training.image.registry is "https://registry.example.com" {no_registry}',
         f'publisher.image.registry is "registry.example.com/" {no_registry}',
         f'api.image.registry is "registry example com" {no_registry}',
-        "loader.image.repository is mirror.example.com/team/loader, which names a registry, but the registry is "
-        "registry.example.com already (loader.image.registry): leave mirror.example.com/ out of the repository",
-        "server.image is docker.io/tensorflow-model-server but names without a / are Docker's own images there: set "
-        "server.image.registry (or global.imageRegistry) to where yours is, empty for images the nodes have already",
-        "server.image.repository is tensorflow-model-server but server.image.tag is still 2.20.0, a version of "
-        "tensorflow/serving: set server.image.tag to the image's, empty for 0.1.0",
+        ("loader.image.repository is mirror.example.com/team/loader, which names a registry, but the registry is "
+        "registry.example.com already (loader.image.registry): leave mirror.example.com/ out of the repository"),
+        ("server.image is docker.io/tensorflow-model-server but names without a / are Docker's own images there: set "
+        "server.image.registry (or global.imageRegistry) to where yours is, empty for images the nodes have already"),
+        ("server.image.repository is tensorflow-model-server but server.image.tag is still 2.20.0, a version of "
+        "tensorflow/serving: set server.image.tag to the image's, empty for 0.1.0"),
     ])  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def test_amounts_that_are_none() -> None:
 
 
 def test_volumes_mounts_and_containers_that_collide() -> None:
-    empty = {"emptyDir": {}}
+    empty: dict[str, Any] = {"emptyDir": {}}
     values: dict[str, Any] = {
         "training": {
             "extraVolumes": [{"name": "shared", **empty}, {"name": "shared", **empty}],
@@ -118,14 +118,14 @@ def test_volumes_mounts_and_containers_that_collide() -> None:
         },
     }
     assert sorted(told(values)) == sorted([
-        "training.extraVolumes and server.extraVolumes both have shared, and both are in the training pod, where the "
-        "server looks at what was trained: call one of them otherwise",
+        ("training.extraVolumes and server.extraVolumes both have shared, and both are in the training pod, where the "
+        "server looks at what was trained: call one of them otherwise"),
         "training.extraVolumes has shared twice: give each volume its own name",
         "training.extraVolumeMounts mounts shared at /data, where the chart has files of its own: mount it elsewhere",
-        "training.extraVolumeMounts mounts missing, which is no volume of training.extraVolumes: add it there, or "
-        "correct the name",
-        "training.extraInitContainers has a container publisher, and the pod has one of that name already: call it "
-        "otherwise",
+        ("training.extraVolumeMounts mounts missing, which is no volume of training.extraVolumes: add it there, or "
+        "correct the name"),
+        ("training.extraInitContainers has a container publisher, and the pod has one of that name already: call it "
+        "otherwise"),
         "server.extraVolumes has models, a name of the chart's own volumes: call it otherwise",
         "server.extraVolumeMounts mounts shared at /models, where the chart has files of its own: mount it elsewhere",
         "server.extraContainers has a container proxy, and the pod has one of that name already: call it otherwise",
@@ -133,8 +133,8 @@ def test_volumes_mounts_and_containers_that_collide() -> None:
         "api.extraVolumeMounts mounts cache at /tmp, where the chart has files of its own: mount it elsewhere",
         "api.extraVolumeMounts mounts cache at /, where the chart has files of its own: mount it elsewhere",
         "api.extraEnv has TWICE twice: leave one of them out",
-        "api.dnsPolicy is None but api.dnsConfig.nameservers is empty, so that no name could be looked up: name a "
-        "server, or leave dnsPolicy out",
+        ("api.dnsPolicy is None but api.dnsConfig.nameservers is empty, so that no name could be looked up: name a "
+        "server, or leave dnsPolicy out"),
     ])  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def test_no_volume_container_or_mount_of_the_chart_is_taken_again(component: str
             item
             for item in render_case(case).workloads()
             if item["metadata"]["labels"]["app.kubernetes.io/component"] == component
-        ]  # noqa: E501
+        ]
         for item in values:
             mine = ("extra-", "before-", "beside-")
             volumes |= {volume["name"] for volume in pod_spec(item)["volumes"] if not volume["name"].startswith(mine)}
@@ -159,7 +159,7 @@ def test_no_volume_container_or_mount_of_the_chart_is_taken_again(component: str
     sentences = told({
         component: {
             **needs,
-            "extraVolumes": [{"name": name, "emptyDir": {}} for name in sorted(volumes)] + [{"name": "x", "emptyDir": {}}],
+            "extraVolumes": [{"name": name, "emptyDir": {}} for name in [*sorted(volumes), "x"]],
             "extraVolumeMounts": [{"name": "x", "mountPath": path} for path in sorted(paths) if path.count("/") == 1],
             key: [{"name": name, "image": "a"} for name in sorted(names)],
         }
@@ -188,10 +188,14 @@ def test_rules_by_expressions_count_like_labels() -> None:
         }
     }
     assert told(values) == [
-        f"server.topologySpreadConstraints spreads up to 3 pods over kubernetes.io/hostname but {ON_ONE_NODE} "
-        "whenUnsatisfiable: ScheduleAnyway",
-        f"server.affinity.podAntiAffinity keeps up to 3 pods on different kubernetes.io/hostname but {ON_ONE_NODE} a "
-        "preferred rule",
+        (
+            f"server.topologySpreadConstraints spreads up to 3 pods over kubernetes.io/hostname but {ON_ONE_NODE} "
+            "whenUnsatisfiable: ScheduleAnyway"
+        ),
+        (
+            f"server.affinity.podAntiAffinity keeps up to 3 pods on different kubernetes.io/hostname but {ON_ONE_NODE} a "
+            "preferred rule"
+        ),
     ]
 
 
@@ -243,8 +247,10 @@ def test_aliases_in_a_releases_name_stay_apart(tmp_path: Any) -> None:
 def test_switch_of_a_parent_is_for_a_parent() -> None:
     assert told({"enabled": True}) == []
     assert told({"enabled": False}) == [
-        "enabled is false, which only a parent chart's condition acts on: name it there (condition: "
-        "tensorflow-model.enabled), or leave it out and uninstall the release instead"
+        (
+            "enabled is false, which only a parent chart's condition acts on: name it there (condition: "
+            "tensorflow-model.enabled), or leave it out and uninstall the release instead"
+        )
     ]
 
 

@@ -19,3 +19,17 @@ A newer version that appears there is served within seconds, by every pod.
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{/* For NOTES: images of the release that no registry is named for, with commas between, or "". Takes the root context. */}}
+{{- define "tensorflow-model.notes.homeless" -}}
+{{- $names := list }}
+{{- $areThere := dict "training" .Values.training.enabled "publisher" .Values.training.enabled "tensorboard" .Values.tensorboard.enabled }}
+{{- range $component := list "training" "publisher" "loader" "server" "api" "tensorboard" }}
+  {{- $image := (index $.Values $component).image }}
+  {{- $isThere := or (not (hasKey $areThere $component)) (get $areThere $component) }}
+  {{- if and $isThere (not (or $image.registry $.Values.global.imageRegistry (contains "/" $image.repository))) }}
+    {{- $names = append $names $image.repository }}
+  {{- end }}
+{{- end }}
+{{- $names | uniq | join ", " }}
+{{- end }}
