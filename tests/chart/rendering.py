@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,8 @@ COMPONENTS = {
     "api": Component("Deployment", (), "api"),
     "tensorboard": Component("Deployment", (), "tensorboard", needs={"enabled": True}),
 }
+# A render ends before its garbage matters; collecting it was a third to half of its time.
+ENVIRONMENT = {**os.environ, "GOGC": "off"}
 SERVING = ("server", "api")
 
 
@@ -165,7 +168,7 @@ def template(
         "--values=-",
         *flags,
     ]
-    done = subprocess.run(command, input=values, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, input=values, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RefusedError(done.stderr)
     return done.stdout
