@@ -75,6 +75,8 @@ def pytest_runtest_makereport(
     if report.failed and release is not None:
         folder = _folder(item)
         diagnostics.collect(release, folder)
+        # At once: whoever ends a long run by hand still learns why.
+        (folder / "failure.txt").write_text(report.longreprtext, encoding="utf-8")
         report.sections.append(("kept for a look", f"pod logs, events and descriptions: {folder}"))
     return report
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ci import paths
 from model_description.protos import serving_pb2
 from serving_codec import tensors
 from tests.e2e import asking
@@ -43,6 +44,7 @@ POD = "traffic"
 START_TIMEOUT_SECONDS = 120
 END_TIMEOUT_SECONDS = 40
 REQUEST_TIMEOUT_SECONDS = 20
+KEPT = paths.ROOT / "build" / "e2e" / "traffic.txt"
 # What the windows of a whole run were, for the end of it.
 TOLD: list[Window] = []
 
@@ -145,6 +147,7 @@ class Traffic:
                 wait_for(lambda: self.between(window.until), "later answers", REQUEST_TIMEOUT_SECONDS)
             window.answers = self.between(window.since, window.until)
             TOLD.append(window)
+            _write_down(window)
 
     def watch(self, name: str, seconds: float) -> Window:
         """Return a window of so many seconds in which nothing is changed."""
@@ -152,6 +155,13 @@ class Traffic:
             until = time.time() + seconds
             wait_for(lambda: self.between(until), f"{seconds:g} s of traffic", seconds + REQUEST_TIMEOUT_SECONDS)
         return window
+
+
+def _write_down(window: Window) -> None:
+    """Add a window to the file that outlives the run, with its first errors."""
+    KEPT.parent.mkdir(parents=True, exist_ok=True)
+    with KEPT.open("a", encoding="utf-8") as file:
+        file.write("\n".join([window.row(), *(f"    {answer}" for answer in window.errors[:20])]) + "\n")
 
 
 # ---- what is asked
