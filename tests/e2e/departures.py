@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from kubernetes import watch
-
-from tests.e2e.waiting import wait_for
+from tests.e2e.waiting import POLL_SECONDS, wait_for
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from tests.e2e.release import Release
 
-WATCH_SECONDS = 5
 # Of its grace period a pod that stops in order leaves so much unused, at least.
 LEAST_LEFT = 0.2
 
@@ -36,7 +33,8 @@ class Departures:
         self._release = release
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="departures")
-        # As pods go.
+        # As pods go, looked for by the thread and once more at the end.
+        self._lock = threading.Lock()
         self._leaving: dict[str, tuple[float, float]] = {}
         self.gone: list[Departure] = []
 
@@ -48,6 +46,7 @@ class Departures:
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
         """Wait for those that are on their way, unless something failed, and end."""
         if kind is None:
+            self._look()
             wait_for(lambda: not self._leaving, "every pod that was told to go is gone", 90)
         self._is_over.set()
         self._thread.join()
@@ -59,26 +58,25 @@ class Departures:
         assert not late, f"pods that took most of their grace period or more: {late}"
 
     def _watch(self) -> None:
-        version = ""
-        while not self._is_over.is_set():
-            watching = watch.Watch()
-            stream = watching.stream(
-                self._release.core.list_namespaced_pod,
-                self._release.namespace,
-                label_selector=f"app.kubernetes.io/instance={self._release.name}",
-                timeout_seconds=WATCH_SECONDS,
-                **({"resource_version": version} if version else {}),
-            )
-            for event in stream:
-                self._note(event["type"], event["object"])
-                version = watching.resource_version
+        while not self._is_over.wait(POLL_SECONDS):
+            self._look()
 
-    def _note(self, kind: str, pod: Any) -> None:
-        name, grace = pod.metadata.name, pod.metadata.deletion_grace_period_seconds
-        if kind == "DELETED":
-            if name in self._leaving:
-                since, seconds = self._leaving.pop(name)
-                self.gone.append(Departure(name, seconds, time.time() - since))
-        elif pod.metadata.deletion_timestamp is not None and grace and name not in self._leaving:
-            # The deletion's time is that of its end, in whole seconds.
-            self._leaving[name] = (pod.metadata.deletion_timestamp.timestamp() - grace, grace)
+    def _look(self) -> None:
+        with self._lock:
+            self._look_alone()
+
+    def _look_alone(self) -> None:
+        found = {
+            pod.metadata.name: pod.metadata
+            for component in ("server", "api")
+            for pod in self._release.pods(component, even_terminating=True)
+        }
+        now = time.time()
+        for name in set(self._leaving) - set(found):
+            since, seconds = self._leaving.pop(name)
+            self.gone.append(Departure(name, seconds, now - since))
+        for name, told in found.items():
+            seconds = told.deletion_grace_period_seconds
+            if told.deletion_timestamp is not None and seconds and name not in self._leaving:
+                # The deletion's time is that of its end, in whole seconds.
+                self._leaving[name] = (told.deletion_timestamp.timestamp() - seconds, seconds)
