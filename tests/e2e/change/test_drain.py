@@ -44,6 +44,8 @@ ANYWHERE: dict[str, Any] = {
 @pytest.fixture
 def spread(release: Release, tmp_path: Path) -> Release:
     """Return a release whose pods need no volume, so that they may be on any node."""
+    # Drained by its name, which no other namespace's release may have.
+    release = type(release)(release.access, release.namespace, release.namespace)
     own_model.claim(release, CLAIM)
     own_model.writer(release, CLAIM)
     own_model.put(release, "churn/1")
