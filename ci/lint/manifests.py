@@ -19,6 +19,7 @@ from ci import paths, tools
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+VALUES = "*-values.yaml"
 WAIVED = Path(__file__).with_name("waived.toml")
 # The oldest Kubernetes the chart takes image volumes on; which API versions are current is asked of this one.
 KUBERNETES = "v1.31"
@@ -88,11 +89,12 @@ def waivers(text: str) -> list[Waiver]:
 
 
 def render_cases(folder: Path) -> None:
-    """Write `<case>.yaml` for each values case of the chart."""
-    for values in sorted((paths.CHART / "ci").glob("*-values.yaml")):
+    """Write `<case>.yaml` for each values case of the chart, and `examples-<case>.yaml` for each example."""
+    for values in (*sorted((paths.CHART / "ci").glob(VALUES)), *sorted((paths.CHART / "examples").glob(VALUES))):
         command = [str(tools.helm()), "template", "mnist", str(paths.CHART), "--namespace=models", f"--values={values}"]
         done = _checked([*command, f"--kube-version={KUBERNETES}"])
-        (folder / values.name.replace("-values", "")).write_text(done.stdout, encoding="utf-8")
+        prefix = "" if values.parent.name == "ci" else f"{values.parent.name}-"
+        (folder / f"{prefix}{values.name.replace('-values', '')}").write_text(done.stdout, encoding="utf-8")
 
 
 def by_kube_score(folder: Path) -> Iterator[Finding]:
