@@ -193,8 +193,8 @@ def test_rules_by_expressions_count_like_labels() -> None:
             "whenUnsatisfiable: ScheduleAnyway"
         ),
         (
-            f"server.affinity.podAntiAffinity keeps up to 3 pods on different kubernetes.io/hostname but {ON_ONE_NODE} a "
-            "preferred rule"
+            "server.affinity.podAntiAffinity keeps up to 3 pods on different kubernetes.io/hostname but "
+            f"{ON_ONE_NODE} a preferred rule"
         ),
     ]
 

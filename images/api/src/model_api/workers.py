@@ -1,7 +1,7 @@
 """Processes that serve one port: started, started again when they are killed, stopped together.
 
 The first process of a container takes the container with it when it is killed, and until Kubernetes has noticed, its
-address refuses connections. So it only holds the sockets, and those that connect while nobody serves wait in their queue.
+address refuses connections. So it only holds the sockets, and who connects while nobody serves waits in their queue.
 """
 
 from __future__ import annotations
