@@ -1,1 +1,1 @@
-"""Tooling of the repository: tools, images, a real cluster, and what nox runs on them."""
+2
