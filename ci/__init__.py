@@ -1,1 +1,1 @@
-2
+"""Tooling of the repository: tools, images, a real cluster, and what nox runs on them."""
