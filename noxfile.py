@@ -109,8 +109,12 @@ def unit(session: nox.Session, environment: str) -> None:
     locks, folders = suites[environment]
     install(session, *locks)
     paths = [f"tests/{folder}" for folder in folders]
+    if session.posargs:
+        python(session, "-m", "pytest", *paths, *session.posargs)
+        return
     # A module stays in one process, with the server its tests share.
-    python(session, "-m", "pytest", *paths, SIDE_BY_SIDE, "--dist=loadfile", *session.posargs)
+    python(session, "-m", "pytest", *paths, SIDE_BY_SIDE, "--dist=loadfile", "-m", "not timed")
+    python(session, "-m", "pytest", *paths, "-m", "timed")
 
 
 @nox.session

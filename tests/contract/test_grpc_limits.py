@@ -30,6 +30,8 @@ from tests.processes import PEAK, forget_peak, grows_less_than, memory_mib, wait
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.timed
+
 MIB = 1 << 20
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 CLASSIFY = "/tensorflow.serving.PredictionService/Classify"

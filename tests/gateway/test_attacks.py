@@ -20,6 +20,8 @@ from tests.processes import memory_mib, wait_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.timed
+
 # The time limits are short, so that those who are slow are ended while the test looks on.
 SECONDS = 2
 OTHERS_SECONDS = 1.0

@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import pytest
 import requests
 
 from tests.gateway.processes import TIMEOUT_SECONDS, Api
@@ -19,6 +20,8 @@ from tests.processes import free_port, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytestmark = pytest.mark.timed
 
 ROW = {"input": [0.1, 0.2, 0.6, 0.1]}
 COUNT = 300

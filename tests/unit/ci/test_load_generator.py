@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from ci.bench.load_report import Report
 
+pytestmark = pytest.mark.timed
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 REQUEST = post("/predict", b'{"input": [1]}')
 

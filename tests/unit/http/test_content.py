@@ -15,6 +15,8 @@ from serving_http.aside import Aside
 from serving_http.content import ContentError
 from serving_http.messages import Request
 
+pytestmark = pytest.mark.timed
+
 LIMIT = 1 << 20
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from tests.unit.http.running import Running
 
+pytestmark = pytest.mark.timed
+
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 

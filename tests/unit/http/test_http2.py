@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
     from serving_http.http2.request import Request
 
+pytestmark = pytest.mark.timed
+
 PRIORITY, PUSH_PROMISE = 2, 5
 PADDED = 8
 PROTOCOL, FLOW_CONTROL, CLOSED, FRAME_SIZE, REFUSED, COMPRESSION, CALM = 1, 3, 5, 6, 7, 9, 11
