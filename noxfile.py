@@ -38,12 +38,16 @@ UNTOUCHED_BY_TENSORFLOW = (
 )
 # Long scenarios of the end-to-end suite, which a change of templates, draining or the loader should run as well.
 CHANGE = "tests/e2e/change"
+# The release under Argo CD, which takes long to build, and where NetworkPolicies are enforced.
+ARGO_CD = "tests/e2e/argocd"
+NETWORK = "tests/e2e/network"
 # Tests that may run side by side do, in so many processes.
 SIDE_BY_SIDE = "-n2"
 NODE = ROOT / "ci" / "cluster" / "node" / "files"
 SCRIPTS = [
     "ci/nox",
     ".ci/run",
+    "ci/addons/network/run",
     *(
         str(NODE / name)
         for name in ("kind/import-images", "kind/node-dns", "kind/pod-network", "usr/local/bin/entrypoint")
@@ -143,7 +147,7 @@ def e2e(session: nox.Session) -> None:
     """Bring up a real cluster and prove the path from data to prediction on it."""
     install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
     session.run(sys.executable, "-m", "ci", "ready", external=True)
-    suite = ("-m", "pytest", "tests/e2e", f"--ignore={CHANGE}")
+    suite = ("-m", "pytest", "tests/e2e", *(f"--ignore={folder}" for folder in (CHANGE, ARGO_CD, NETWORK)))
     if session.posargs:
         python(session, *suite, *session.posargs)
         return
@@ -159,6 +163,28 @@ def change(session: nox.Session) -> None:
     install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
     session.run(sys.executable, "-m", "ci", "ready", external=True)
     python(session, "-m", "pytest", *(session.posargs or [CHANGE]))
+
+
+@nox.session
+def argocd(session: nox.Session) -> None:
+    """Put Argo CD into the real cluster and let it install, heal, change and delete a release."""
+    install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
+    for command in (["ready"], ["addon", "argocd"]):
+        session.run(sys.executable, "-m", "ci", *command, external=True)
+    python(session, "-m", "pytest", *(session.posargs or [ARGO_CD]))
+
+
+@nox.session
+def network(session: nox.Session) -> None:
+    """Enforce NetworkPolicies in the real cluster, and see who reaches whom."""
+    install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
+    for command in (["ready"], ["addon", "network-policies"]):
+        session.run(sys.executable, "-m", "ci", *command, external=True)
+    try:
+        python(session, "-m", "pytest", *(session.posargs or [NETWORK]))
+    finally:
+        # Whatever else is tested there goes on as in a cluster that enforces none.
+        session.run(sys.executable, "-m", "ci", "addon", "network-policies", "--remove", external=True)
 
 
 @nox.session(venv_backend="none")

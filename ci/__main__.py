@@ -6,11 +6,13 @@ import argparse
 import sys
 
 from ci import demo, lock, paths, tools
+from ci.addons import argo_cd, network_policies
 from ci.cluster import providers
 from ci.images import components
 from ci.steps import StepError, run, step
 
 PROVIDERS = ("kind", "minikube", "existing")
+ADDONS = {"argocd": argo_cd, "network-policies": network_policies}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,8 +36,12 @@ def _parser() -> argparse.ArgumentParser:
     for name, summary, action in (
         ("demo", "go from nothing to a printed prediction", _demo),
         ("ready", "bring up the cluster and push the images to it", _ready),
+        ("addon", "put into the cluster what people have in theirs", _addon),
     ):
         command = commands.add_parser(name, help=summary)
+        if action is _addon:
+            command.add_argument("addon", choices=ADDONS)
+            command.add_argument("--remove", action="store_true", help="take it away again")
         command.add_argument("--provider", choices=PROVIDERS, default="kind", help="where the cluster comes from")
         command.add_argument("--registry", default="", help="registry the cluster pulls from (existing clusters)")
         command.set_defaults(run=action)
@@ -66,6 +72,15 @@ def _demo(options: argparse.Namespace) -> None:
 
 def _ready(options: argparse.Namespace) -> None:
     demo.ready_for_tests(options.provider, options.registry)
+
+
+def _addon(options: argparse.Namespace) -> None:
+    addon = ADDONS[options.addon]
+    cluster = providers.up(options.provider)
+    if options.remove:
+        addon.remove(cluster)
+    else:
+        addon.install(cluster, options.registry or cluster.registry)
 
 
 def _images(options: argparse.Namespace) -> None:

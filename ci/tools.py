@@ -114,22 +114,37 @@ def kubectl() -> Path:
 @functools.cache
 def kubernetes() -> Path:
     """Return the one binary that is every program of a node, built from Kubernetes' own modules."""
+    version = versions.CLUSTER["kubernetes"]
+    major, minor = _parse_version(version)[:2]
+    package = "k8s.io/component-base/version"
+    flags = f"-X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
     source = paths.ROOT / "ci" / "cluster" / "node" / "kubernetes"
+    return go_module("kubernetes", version, source, flags=flags, takes="6 to 12 minutes on 2 cores")
+
+
+def go_module(name: str, version: str, source: Path, *, flags: str = "", takes: str = "") -> Path:
+    """Return the program of a Go module of the tree, built once for what is in its folder.
+
+    The toolchain its go.mod asks for is fetched as a module where the one on PATH is older.
+    """
     digest = hashlib.sha256()
     for path in sorted(source.iterdir()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    version = versions.CLUSTER["kubernetes"]
     digest.update(version.encode())
-    target = paths.cache() / "bin" / f"kubernetes-{version}-{digest.hexdigest()[:12]}"
-    major, minor = _parse_version(version)[:2]
-    package = "k8s.io/component-base/version"
-    flags = f"{LDFLAGS} -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
+    target = paths.cache() / "bin" / f"{name}-{version}-{digest.hexdigest()[:12]}"
 
     def build(partial: Path) -> None:
-        _require_go("kubernetes")
-        run(["go", "build", f"-ldflags={flags}", "-o", partial, "."], cwd=source, env=BUILD_ENVIRONMENT)
+        _require_go(name)
+        environment = {**BUILD_ENVIRONMENT, "GOTOOLCHAIN": "auto"}
+        run(["go", "build", f"-ldflags={LDFLAGS} {flags}".rstrip(), "-o", partial, "."], cwd=source, env=environment)
 
-    return _made(target, f"build Kubernetes {version} (6 to 12 minutes on 2 cores, once)", build)
+    return _made(target, f"build {name} {version}" + (f" ({takes}, once)" if takes else ""), build)
+
+
+def go_module_folder(source: Path, module: str) -> Path:
+    """Return where the files of a module are that a module of the tree requires."""
+    command = ["go", "list", "-m", "-f", "{{.Dir}}", module]
+    return Path(run(command, cwd=source, env={"GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "auto"}).strip())
 
 
 def go_program(name: str) -> Path:

@@ -15,6 +15,8 @@ from ci.waiting import first_true
 NAME = "tensorflow-model-registry"
 PORT = 5001
 ADDRESS = f"localhost:{PORT}"
+# By which containers on its network, and pods, know it.
+IN_CLUSTER = "registry:5000"
 NETWORK = "kind"
 START_TIMEOUT_SECONDS = 90
 POLL_SECONDS = 0.2
@@ -47,7 +49,7 @@ def up() -> None:
             "--restart=unless-stopped",
             f"--name={NAME}",
             f"--network={NETWORK}",
-            "--network-alias=registry",
+            f"--network-alias={IN_CLUSTER.partition(':')[0]}",
             f"--publish=127.0.0.1:{PORT}:5000",
             "--volume=tensorflow-model-registry:/data",
             _image(),
@@ -83,7 +85,7 @@ def configure_node(node: str) -> None:
     run([client, "exec", node, "mkdir", "-p", folder])
     run(
         [client, "exec", "--interactive", node, "cp", "/dev/stdin", f"{folder}/hosts.toml"],
-        text='[host."http://registry:5000"]\n',
+        text=f'[host."http://{IN_CLUSTER}"]\n',
     )
 
 

@@ -80,10 +80,10 @@ def build(components: Sequence[str] = COMPONENTS, *, gpu: bool = False) -> list[
             _build("tensorflow", below, arguments, secrets)
         for component, tag in tags.items():
             _build(component, tag, arguments, secrets)
-    built = [Image(component, tag, _size_bytes(tag)) for component, tag in tags.items()]
+    built = [Image(component, tag, size_bytes(tag)) for component, tag in tags.items()]
     for image in built:
         print(f"  {image.tag}: {image.size_bytes / MEBIBYTE:.0f} MiB")
-    print(f"  (training and server share {below}: {_size_bytes(below) / MEBIBYTE:.0f} MiB)")
+    print(f"  (training and server share {below}: {size_bytes(below) / MEBIBYTE:.0f} MiB)")
     return built
 
 
@@ -96,7 +96,7 @@ def push_tensorflow(registry: str) -> dict[str, object]:
     """Push the layer that training and server share, TensorFlow and nothing of ours; return its `image` value."""
     tag = f"{TENSORFLOW_IMAGE}:{version()}"
     run([docker_engine.client(), "tag", TENSORFLOW_IMAGE, tag])
-    return _push(Image("tensorflow", tag, _size_bytes(tag)), registry).values()
+    return _push(Image("tensorflow", tag, size_bytes(tag)), registry).values()
 
 
 def values(images: Sequence[Image]) -> dict[str, object]:
@@ -178,5 +178,6 @@ def _push_again_if_interrupted(client: str, target: str, registry: str) -> None:
             return
 
 
-def _size_bytes(tag: str) -> int:
+def size_bytes(tag: str) -> int:
+    """Return the size of an image that the Docker Engine has."""
     return int(run([docker_engine.client(), "image", "inspect", "--format={{.Size}}", tag]))

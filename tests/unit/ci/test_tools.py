@@ -128,7 +128,7 @@ def test_program_is_made_once_by_those_who_want_it_at_the_same_time(tmp_path: Pa
 
 def test_image_version_is_the_charts_and_the_packages() -> None:
     projects = [*paths.ROOT.glob("model/*/pyproject.toml"), *paths.ROOT.glob("images/*/pyproject.toml")]
-    assert len(projects) == 10
+    assert len(projects) == 11
     for path in projects:
         project = path.read_text(encoding="utf-8")
         assert f'version = "{components.version()}"' in project, path
@@ -163,3 +163,9 @@ def test_failed_command_tells_itself_its_last_lines_and_the_way_out() -> None:
 def test_missing_program_is_named() -> None:
     with pytest.raises(steps.StepError, match="no-such-program was not found"):
         steps.run(["no-such-program"])
+
+
+def test_argo_cd_is_the_one_its_program_requires() -> None:
+    program = (paths.ROOT / "ci" / "addons" / "argocd" / "program" / "go.mod").read_text(encoding="utf-8")
+    module, _, version = versions.MODULES["argocd"].partition("@")
+    assert re.search(rf"^\t(require )?{re.escape(module)} {re.escape(version)}$", program, re.MULTILINE)
