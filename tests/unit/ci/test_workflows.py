@@ -63,8 +63,21 @@ def test_sessions_that_workflows_call_are_there() -> None:
     assert called <= noxfile_sessions()[0]
 
 
-# Sessions that are long: a change of their subject runs them, and every night.
-@pytest.mark.parametrize("session", ["change", "bench"])
+def long_sessions() -> list[str]:
+    """Return the sessions that measure or run tests, and that neither a plain run nor another session has."""
+    tree = ast.parse((paths.ROOT / "noxfile.py").read_text(encoding="utf-8"))
+    bodies = {item.name: ast.unparse(item) for item in tree.body if isinstance(item, ast.FunctionDef)}
+    named, plain = noxfile_sessions()
+    # Parts of unit, for a person who wants one of them.
+    parts = {"contract", "gateway"}
+    return sorted(name for name in named - plain - parts if "pytest" in bodies[name] or "ci.bench" in bodies[name])
+
+
+def test_long_sessions_are_found() -> None:
+    assert {"bench", "change"} <= set(long_sessions())
+
+
+@pytest.mark.parametrize("session", long_sessions())
 def test_long_session_runs_when_its_subject_changes_and_nightly(session: str) -> None:
     path = paths.ROOT / ".github" / "workflows" / f"{session}.yml"
     assert called_sessions(path) == {session}
