@@ -136,6 +136,13 @@ def gateway(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """Load, fuzz and attack api and server for half an hour and print what was measured (`-- --minutes 1`: less)."""
+    install(session, *TENSORFLOW)
+    python(session, "-m", "pytest", "tests/soak", *session.posargs)
+
+
+@nox.session
 def chart(session: nox.Session) -> None:
     """Render the chart with every values case and hold it to its properties."""
     install(session, LOCKS / "chart.txt")

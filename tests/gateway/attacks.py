@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import gzip
 import socket
+import struct
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from tests.processes import PEAK, forget_peak, memory_mib
@@ -154,8 +155,8 @@ def bombs(target: Target) -> set[int]:
 
 
 def long_names(target: Target) -> set[int]:
-    """Ask for models nobody has, by names of 50 KiB."""
-    names = (f"{i}".ljust(50_000, "n") for i in range(40))
+    """Ask for models nobody has, by names of 8 KiB and of 50."""
+    names = (f"{i}".ljust(size, "n") for size in (8_000, 50_000) for i in range(40))
     return {sent(target, f"GET /v1/models/{name} HTTP/1.1\r\nHost: a\r\n\r\n".encode()) for name in names}
 
 
@@ -163,6 +164,116 @@ def chunks_of_a_byte(target: Target) -> set[int]:
     """Send a body in chunks of one byte, with extensions."""
     head = f"POST {target.path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
     return {sent(target, head + b"1;" + b"e" * 100 + b"\r\na\r\n" * 1000), sent(target, head + b"1\r\n1\r\n" * 300_000)}
+
+
+def lists_of_nothing_in_lists(target: Target) -> set[int]:
+    """Send 10 KB of lists of nothing that, by their first ones, claim to be a thousand to the thirtieth."""
+    lists = b"[]"
+    for _ in range(30):
+        lists = b"[" + lists + b",[]" * 999 + b"]"
+    return {sent(target, target.post(b'{"inputs": ' + lists + b"}"))}
+
+
+def streams_of_nothing(target: Target) -> set[int]:
+    """Send 4 MiB of gzip streams, and of blocks, that hold nothing."""
+    streams = gzip.compress(b"") * (4 * MIB // 20)
+    blocks = gzip.compress(b"")[:10] + b"\0\0\0\xff\xff" * (4 * MIB // 5 - 3)
+    return {sent(target, target.post(body, "Content-Encoding: gzip")) for body in (streams, blocks)}
+
+
+def context_in_front_of_many(target: Target) -> set[int]:
+    """Classify 600,000 examples of nothing with a context of a MiB in front of each."""
+    classify = replace(target, path=target.path.replace(":predict", ":classify"))
+    context = b'{"context": {"c": "' + b"c" * MIB + b'"}, "examples": [' + b"{}," * 600_000 + b"{}]}"
+    return {sent(classify, classify.post(context))}
+
+
+def numbers_of_many_digits(target: Target) -> set[int]:
+    """Send a number of 3 million digits, and a million exponents."""
+    bodies = (b"1" * (3 * MIB), b"-0." + b"0" * (3 * MIB), b"1e999999," * (3 * MIB // 9) + b"1")
+    return {sent(target, target.post(b'{"instances": [' + body + b"]}")) for body in bodies}
+
+
+def keys_and_escapes(target: Target) -> set[int]:
+    """Send 300,000 keys, the same key as often, and halves of characters."""
+    keys = b",".join(b'"%d":0' % i for i in range(300_000))
+    bodies = (keys, b'"inputs":[1],' * 250_000 + b'"a":0', b'"inputs":["' + b"\\ud800" * 500_000 + b'"]')
+    return {sent(target, target.post(b"{" + body + b"}")) for body in bodies}
+
+
+def equal_headers(target: Target) -> set[int]:
+    """Send the same header 12,000 times, and a query of 10,000 parameters."""
+    return {
+        sent(target, b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * 12_000 + b"\r\n"),
+        sent(target, b"POST /predict?" + b"a=%41&" * 10_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n"),
+    }
+
+
+def pipelined_requests(target: Target) -> set[int]:
+    """Send 10,000 requests at once on a connection."""
+    with target.connect() as connection:
+        sending = threading.Thread(target=_send, args=(connection, target.good * 10_000))
+        sending.start()
+        answers, data = 0, b""
+        while answers < 10_000 and (part := connection.recv(1 << 20)):
+            data = data[-16:] + part
+            answers += part.count(b"HTTP/1.1 200 ")
+        connection.shutdown(socket.SHUT_RDWR)
+        sending.join()
+    # What is cut between two pieces is counted in neither.
+    return {200} if answers > 9_900 else {0}
+
+
+def _send(connection: socket.socket, data: bytes) -> None:
+    with contextlib.suppress(OSError):
+        connection.sendall(data)
+
+
+def resets(target: Target) -> set[int]:
+    """Send a request on each of 1,000 connections and reset it."""
+    for _ in range(1000):
+        with target.connect() as connection:
+            connection.sendall(target.good)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return set()
+
+
+def half_closed(target: Target) -> set[int]:
+    """Send a request on each of 300 connections and close one side of it."""
+    found = set()
+    with connections(target, 300, target.good) as held:
+        for connection in held:
+            connection.shutdown(socket.SHUT_WR)
+        for connection in held:
+            found.add(status_of(connection))
+    return found - {200}
+
+
+def leave_nobody_uses(target: Target) -> set[int]:
+    """Ask 300 times for leave to send a body, and send none."""
+    head = target.post(b"", "Expect: 100-continue", length=MIB)
+    with connections(target, 300, head) as held:
+        return {status_of(connection) for connection in held} - {100}
+
+
+def answers_nobody_reads(target: Target) -> set[int]:
+    """Ask 150 times for large answers and read none of them."""
+    large = target.post(b'{"instances": [' + b"1," * 400_000 + b"1]}")
+    with connections(target, 150, large):
+        time.sleep(3)
+    return set()
+
+
+def bodies_one_byte_short(target: Target) -> set[int]:
+    """Send 150 bodies of a MiB, each one byte short."""
+    with connections(target, 150, target.post(bytes(MIB), length=MIB + 1)) as held:
+        return {status_of(connection) for connection in held} - {503}
+
+
+def silent_connections(target: Target) -> set[int]:
+    """Hold 1,000 connections that say nothing."""
+    with connections(target, 1000) as held:
+        return {status_of(connection) for connection in held[::50]}
 
 
 ATTACKS: list[Callable[[Target], set[int]]] = [
@@ -175,4 +286,21 @@ ATTACKS: list[Callable[[Target], set[int]]] = [
     bombs,
     long_names,
     chunks_of_a_byte,
+    lists_of_nothing_in_lists,
+    streams_of_nothing,
+    context_in_front_of_many,
+    numbers_of_many_digits,
+    keys_and_escapes,
+    equal_headers,
+    pipelined_requests,
+    resets,
+    half_closed,
+    leave_nobody_uses,
+    answers_nobody_reads,
+    bodies_one_byte_short,
+    silent_connections,
 ]
+# Those that hold what a model like the tests' may be asked: they are answered, or refused.
+ANSWERED = frozenset({lists_of_nothing, pipelined_requests, numbers_of_many_digits})
+# What all others are answered with; 0 is a connection that is closed.
+REFUSALS = frozenset({0, 400, 404, 408, 413, 414, 422, 431})
