@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ci.bench.load_generator import Load, run
+from tests.cables import Cable
 from tests.contract import models
 from tests.contract.conftest import Server
 from tests.gateway import attacks
@@ -90,6 +91,18 @@ def test_byte_a_second_is_not_enough(target: tuple[str, Target]) -> None:
             time.sleep(1)
         assert status_of(connection) == 408
     assert not watch.failures
+
+
+@pytest.mark.parametrize("sent_before", [b"", b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n12"])
+def test_client_that_vanished_is_let_go(line: Server, sent_before: bytes) -> None:
+    limits = ("--idle-timeout-seconds=1", "--body-timeout-seconds=1", "--header-timeout-seconds=1")
+    with Api(line.grpc_port, "line", *limits) as api, Cable(api.port) as cable:
+        good = Target(api.port, api.process.pid, PATH, b"").post(json.dumps(ROW).encode())
+        cable.client.sendall(good)
+        assert cable.client.recv(65536).startswith(b"HTTP/1.1 200")
+        cable.client.sendall(sent_before)
+        cable.cut()
+        wait_for(cable.is_let_go, "a client that is silent is let go", 10)
 
 
 def test_slow_requests_keep_no_probe_waiting(target: tuple[str, Target]) -> None:
