@@ -29,6 +29,7 @@ UNREAD_BYTES = 1 << 20
 USELESS_FRAMES, USELESS_FRAMES_PER_SECOND, RESET_COST = 10_000, 1_000, 5
 # Until a peer is known to have seen that we go away (6.8), and no longer than this.
 GOAWAY_SECONDS = 1.0
+LINGER_SECONDS = 1.0
 DRAIN_PING = b"drains.."
 ALIVE_PING = b"alive?.."
 
@@ -151,7 +152,8 @@ class Connection(asyncio.Protocol):
         self._heard = self._used = self._opened
         self._pinged = 0.0
         self._is_paused = self._is_yielding = False
-        # On the way out: the last stream that is answered.
+        # On the way out: whether the peer has broken a rule, and the last stream that is answered.
+        self._is_failed = False
         self._final: int | None = None
         self._is_draining = False
 
@@ -182,6 +184,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what has come, as far as a turn goes."""
+        if self._is_failed:
+            return
         self._heard = self._loop.time()
         if not self._has_begun:
             data = self._after_preface(data)
@@ -229,6 +233,8 @@ class Connection(asyncio.Protocol):
 
     def sweep(self, now: float) -> None:
         """Look what is late: first bytes, an answer that nobody reads, a peer that is silent or idle."""
+        if self._is_failed:
+            return
         limits = self._limits
         self._patience = min(USELESS_FRAMES, self._patience + USELESS_FRAMES_PER_SECOND)
         silent = now - self._heard
@@ -250,7 +256,7 @@ class Connection(asyncio.Protocol):
 
     def drain(self) -> None:
         """Tell the peer to ask elsewhere; what it asks before it knows is answered."""
-        if self._is_draining or self._transport is None or self._transport.is_closing():
+        if self._is_draining or self._is_failed or self._transport.is_closing():
             return
         self._is_draining = True
         ping = frames.frame(frames.PING, 0, 0, DRAIN_PING)
@@ -258,7 +264,7 @@ class Connection(asyncio.Protocol):
         self._loop.call_later(GOAWAY_SECONDS, self._end_drain)
 
     def _end_drain(self) -> None:
-        if self._final is not None or self._transport.is_closing():
+        if self._final is not None or self._is_failed or self._transport.is_closing():
             return
         self._final = self._last
         self._transport.write(frames.goaway(self._final, frames.NO_ERROR))
@@ -295,16 +301,21 @@ class Connection(asyncio.Protocol):
 
     def _go_on(self) -> None:
         self._is_yielding = False
-        if self._transport.is_closing():
+        if self._transport.is_closing() or self._is_failed:
             return
         self._take_frames()
         if not self._is_yielding and not self._is_paused:
             self._transport.resume_reading()
 
     def _fail(self, fault: ConnectionFault) -> None:
+        self._is_failed = True
         self._transport.write(frames.goaway(self._last, fault.code, fault.words))
-        self._transport.close()
-        self._reader = frames.Reader(0, 0)
+        for stream in list(self._streams.values()):
+            self._let_go(stream)
+        # A socket that is closed with bytes unread is reset, and what was said last is lost with it.
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._loop.call_later(LINGER_SECONDS, self._transport.close)
 
     def _take(self, kind: int, flags: int, number: int, content: Any) -> None:
         if self._block is not None and (kind != frames.CONTINUATION or number != self._block[0]):
