@@ -87,8 +87,10 @@ class Unary:
         try:
             reply = await self._turns.run(work, functools.partial(self._ledger.release, call))
         except Exception as error:  # noqa: BLE001 - told by _told
+            call.task = None
             call.refuse(_told(error))
         else:
+            call.task = None
             call.answer(reply)
 
 
@@ -136,8 +138,10 @@ class OverTime:
         try:
             await self._run(call, messages)
         except Exception as error:  # noqa: BLE001 - told by _told
+            call.task = None
             call.refuse(_told(error))
         else:
+            call.task = None
             call.finish()
 
 
