@@ -132,23 +132,23 @@ def test_a_call_whose_message_is_late_ends(server: Server) -> None:
     assert 3 < time.monotonic() - start < 8
 
 
-def test_messages_that_arrive_slowly_make_room_for_others(server: Server) -> None:
-    with http2.connected(server.grpc_port) as connection:
-        # Five of 7 MiB, each but for its last byte: 3 of the 32 MiB that all may hold are not enough for one more.
+def test_messages_that_arrive_slowly_make_room_for_others(command: str, base_path: Path) -> None:
+    flags = (f"--grpc_max_message_bytes={8 * MIB}", f"--grpc_message_budget_bytes={32 * MIB}")
+    with Server(command, base_path, *flags) as server, http2.connected(server.grpc_port) as connection:
+        # Each but for its last byte: 28 of the 32 MiB that all may hold.
         for stream in (1, 3, 5, 7):
             connection.sendall(http2.headers(PREDICT.encode(), stream) + http2.message(stream, bytes(7 * MIB), left=1))
-        large = request(x=[1.0] * (3 << 18)).SerializeToString()
+        large = request(x=[1.0] * (5 << 18)).SerializeToString()
         ask: Any = server.channel.unary_unary(PREDICT)
 
         def fits() -> bool:
             try:
                 ask(large, timeout=SECONDS)
-                ask(large, timeout=SECONDS)
             except grpc.RpcError:
                 return False
             return True
 
-        wait_for(fits, "the oldest has made room", 4)
+        wait_for(fits, "the oldest has made room", SECONDS)
         code, words = http2.status(connection, 1)
         assert (code, "grpc_message_budget_bytes" in words) == (8, True)
 
