@@ -16,17 +16,18 @@ if TYPE_CHECKING:
 POD = "node-work"
 DISKS = "/var/lib/small-disks"
 TIMEOUT_SECONDS = 60
-# Kills the process of a container that has most memory; its id is in the control groups of all of its processes.
+# Kills the process of a container that was started last, which serves; the id of the container is in the control groups
+# of all of its processes.
 KILL = """\
 import os, pathlib, signal, sys
-pages = {}
+pids = []
 for folder in pathlib.Path("/proc").glob("[0-9]*"):
     try:
         if sys.argv[1] in (folder / "cgroup").read_text():
-            pages[int(folder.name)] = int((folder / "statm").read_text().split()[1])
+            pids.append(int(folder.name))
     except OSError:
         pass
-os.kill(max(pages, key=pages.get), signal.SIGKILL)
+os.kill(max(pids), signal.SIGKILL)
 """
 # Mounts or unmounts a disk of so many bytes at a path: size in bytes, 0 to unmount.
 MOUNT = """\
@@ -75,7 +76,7 @@ def on_node(release: Release, node: str) -> Iterator[str]:
 
 
 def kill(release: Release, namespace: str, pod: Any, container: str) -> None:
-    """Kill -9 the largest process of a container, as the kernel does when its memory is used up."""
+    """Kill -9 the process of a container that serves, as the kernel does when memory is used up."""
     identity = _status(pod, container).container_id.rpartition("/")[2]
     run_on_node(release, namespace, KILL, identity)
 
