@@ -209,12 +209,13 @@ def test_server_that_is_seen_outside_says_who_may_call(service_type: str) -> Non
         "it: name who may call in networkPolicy.server.ingress, for example [{ports: [{port: 8500}]}] for everybody, "
         "or set networkPolicy.server.policyTypes=[]"
     ) in str(refused.value)
-    for way_out in ({"server": {"ingress": [{"ports": [{"port": 8500}]}]}}, {"server": {"policyTypes": []}}):
-        assert render({**values, "networkPolicy": way_out})
+    rules: dict[str, Any] = {"ingress": [{"ports": [{"port": 8500}]}]}
+    for way_out in (rules, {"policyTypes": []}):
+        assert render({**values, "networkPolicy": {"server": way_out}})
 
 
 def test_rules_of_a_direction_that_is_not_bounded_are_refused() -> None:
-    rule = {"from": [{"namespaceSelector": {}}]}
+    rule: dict[str, Any] = {"from": [{"namespaceSelector": {}}]}
     with pytest.raises(RefusedError) as refused:
         render({"networkPolicy": {"api": {"ingress": [rule]}, "server": {"egress": [{}]}}})
     assert (
