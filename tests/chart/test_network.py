@@ -209,8 +209,8 @@ def test_server_that_is_seen_outside_says_who_may_call(service_type: str) -> Non
         "it: name who may call in networkPolicy.server.ingress, for example [{ports: [{port: 8500}]}] for everybody, "
         "or set networkPolicy.server.policyTypes=[]"
     ) in str(refused.value)
-    rules: dict[str, Any] = {"ingress": [{"ports": [{"port": 8500}]}]}
-    for way_out in (rules, {"policyTypes": []}):
+    ways_out: list[dict[str, Any]] = [{"ingress": [{"ports": [{"port": 8500}]}]}, {"policyTypes": []}]
+    for way_out in ways_out:
         assert render({**values, "networkPolicy": {"server": way_out}})
 
 
