@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_SECONDS = 3
 REACHED_TIMEOUT_SECONDS = 30
 READY_TIMEOUT_SECONDS = 120
-CONNECT = f"import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), {CONNECT_TIMEOUT_SECONDS})"
+# One address, so that there is one outcome: a name may have another of a family that leads nowhere.
+CONNECT = f"""\
+import socket, sys
+socket.create_connection((socket.gethostbyname(sys.argv[1]), int(sys.argv[2])), {CONNECT_TIMEOUT_SECONDS})
+"""
 LISTEN = "import http.server; http.server.test(http.server.SimpleHTTPRequestHandler, port=8080)"
 
 
