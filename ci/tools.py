@@ -53,7 +53,7 @@ DOWNLOAD_TIMEOUT_SECONDS = 120
 
 def provide_all() -> None:
     """Have every program a whole run asks for, in the order it does."""
-    for provide in (actionlint, helm, kube_score, helm3, kind, kubectl):
+    for provide in (actionlint, helm, kube_score, helm3, oldest_helm3, kind, kubectl):
         provide()
 
 
@@ -237,8 +237,9 @@ def _download(name: str, version: str) -> Path:
             if archive.suffixes[-2:] == [".tar", ".gz"]:
                 with tarfile.open(archive) as packed:
                     packed.extractall(folder, filter="data")
-                # Helm 3 is called helm in its archive as well.
-                archive = next(path for path in Path(folder).rglob(name.rstrip("3")) if path.is_file())
+                # Helm is called so in every archive, whichever it is here.
+                called = versions.MODULES[name].partition("@")[0].rpartition("/")[2]
+                archive = next(path for path in Path(folder).rglob(called) if path.is_file())
             shutil.copy(archive, partial)
 
     return _made(target, f"download {name} {version}", fetch)

@@ -22,7 +22,11 @@ RELEASE = "mnist"
 NAMESPACE = "demo"
 KUBE_VERSION = "1.37.2"
 CASES = {path.name.removesuffix("-values.yaml"): path for path in sorted((paths.CHART / "ci").glob("*-values.yaml"))}
-HELMS: dict[str, Callable[[], Path]] = {"helm3": tools.helm3, "helm4": tools.helm}
+HELMS: dict[str, Callable[[], Path]] = {
+    "oldest-helm3": tools.oldest_helm3,
+    "helm3": tools.helm3,
+    "helm4": tools.helm,
+}
 COMPONENT = "app.kubernetes.io/component"
 KEY = "tensorflow-model/model-key"
 STORE = "tensorflow-model/model-store"

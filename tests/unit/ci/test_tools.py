@@ -45,7 +45,13 @@ def test_published_sums_without_the_file_are_refused(sums: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "inside"),
-    [("helm3", "linux-amd64/helm"), ("kube-score", "kube-score"), ("actionlint", "actionlint"), ("kind", "")],
+    [
+        ("helm3", "linux-amd64/helm"),
+        ("helm3-oldest", "linux-amd64/helm"),
+        ("kube-score", "kube-score"),
+        ("actionlint", "actionlint"),
+        ("kind", ""),
+    ],
 )
 def test_downloaded_program_is_the_one_in_its_archive(
     name: str, inside: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
