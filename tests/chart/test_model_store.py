@@ -54,6 +54,9 @@ def test_claim_takes_its_values(everything: Rendered) -> None:
         "accessModes": ["ReadWriteOnce", "ReadOnlyMany"],
         "storageClassName": "",
         "resources": {"requests": {"storage": "5Gi"}},
+        "volumeName": "models-volume",
+        "selector": {"matchLabels": {"purpose": "models"}},
+        "dataSource": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "models-source"},
     }
 
 
@@ -72,6 +75,9 @@ def test_workspace_goes_with_the_release_unless_it_is_kept(default: Rendered, ev
         "accessModes": ["ReadWriteOnce"],
         "storageClassName": "workspace-class",
         "resources": {"requests": {"storage": "7Gi"}},
+        "volumeName": "workspace-volume",
+        "selector": {"matchLabels": {"purpose": "workspace"}},
+        "dataSource": {"kind": "PersistentVolumeClaim", "name": "workspace-source"},
     }
 
 
@@ -105,7 +111,7 @@ def test_only_training_writes_to_the_store(rendered: Rendered) -> None:
     for item in rendered.workloads():
         component = COMPONENTS[at(item, "metadata.labels")[COMPONENT]]
         for name, container in containers(item).items():
-            for mount in container["volumeMounts"]:
+            for mount in container.get("volumeMounts", []):
                 if mount["name"] == "model-store":
                     writes = not mount.get("readOnly", False)
                     assert writes is component.writes_models, f"{name_of(item)}: {name}"
@@ -113,12 +119,12 @@ def test_only_training_writes_to_the_store(rendered: Rendered) -> None:
 
 def test_server_reads_the_loaders_copies_and_nothing_it_copied_from(rendered: Rendered) -> None:
     mounts = {
-        name: {mount["name"]: mount for mount in container["volumeMounts"]}
+        name: {mount["name"]: mount for mount in container.get("volumeMounts", [])}
         for name, container in containers(rendered.workload("server")).items()
     }
     assert not {"model-store", "model-image"} & set(mounts["server"])
     assert mounts["server"]["models"] == {"name": "models", "mountPath": "/models", "readOnly": True}
-    for name in set(mounts) - {"server"}:
+    for name in set(mounts) & {"loader", "follower"}:
         assert mounts[name]["models"] == {"name": "models", "mountPath": "/models"}, name
 
 

@@ -101,6 +101,11 @@ def test_limit_of_tmp_reaches_the_pod(everything: Rendered, everything_values: d
     assert volumes["tmp"]["emptyDir"] == {"sizeLimit": everything_values[component]["tmpSizeLimit"]}
 
 
+def test_limit_of_the_model_reaches_the_training_pod(everything: Rendered) -> None:
+    volumes = {volume["name"]: volume for volume in pod_spec(everything.workload("training"))["volumes"]}
+    assert volumes["output"]["emptyDir"] == volumes["candidate"]["emptyDir"] == {"sizeLimit": "301Mi"}
+
+
 @pytest.mark.parametrize("limit", ["", None])
 def test_tmp_without_a_limit_has_none(limit: object) -> None:
     volumes = {

@@ -188,7 +188,10 @@ def told(values: dict[str, Any], helm: str = "helm4", *flags: str) -> list[str]:
             id="one-port-for-two",
         ),
         pytest.param(
-            {"server": {"service": {"type": "NodePort", "nodePorts": {"grpc": 30500, "rest": 30500}}}},
+            {
+                "networkPolicy": {"enabled": False},
+                "server": {"service": {"type": "NodePort", "nodePorts": {"grpc": 30500, "rest": 30500}}},
+            },
             "server.service.nodePorts.rest is 30500, which grpc is already: give each port a number of its own",
             id="one-node-port-for-two",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -77,6 +78,22 @@ def test_every_key_has_a_description_that_is_a_sentence() -> None:
     schema = chart_docs.load_schema()
     for value in chart_docs.walk(schema, chart_docs.load_values(), schema):
         assert value.description.endswith("."), f"{value.key}: {value.description!r}"
+
+
+def test_number_that_says_nothing_of_null_is_named() -> None:
+    group = {"properties": {"seconds": {"type": "integer"}, "word": {"type": "string"}}}
+    with pytest.raises(StepError, match=r"wait\.seconds is a number that says nothing of null"):
+        chart_docs.absence(group, {}, "wait.")
+    assert chart_docs.absence({**group, "required": ["seconds"]}, {}) == {
+        "seconds": {"needed": True, "absent": None},
+        "word": {"absent": ""},
+    }
+
+
+def test_editors_ask_for_no_key_of_ours() -> None:
+    """A user's file has a few keys: only what is given inside a list, or names a thing, is asked for."""
+    schema = json.loads(chart_docs.schema_json())
+    assert [key for key, group in groups(schema, schema) if "required" in group or "absent" in group] == []
 
 
 def test_every_group_is_described_and_closed() -> None:

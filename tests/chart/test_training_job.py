@@ -137,7 +137,7 @@ def test_program_is_run_as_it_is_written() -> None:
     assert (variables["DEPTH"], variables["DATA_DIR"]) == ("3", "/data")
     volumes = {volume["name"]: volume for volume in pod_spec(rendered.workload("training"))["volumes"]}
     assert volumes["data"]["persistentVolumeClaim"] == {"claimName": "churn-data", "readOnly": True}
-    assert volumes["workspace"] == {"name": "workspace", "emptyDir": {}}
+    assert volumes["workspace"] == {"name": "workspace", "emptyDir": {"sizeLimit": "1Gi"}}
 
 
 def test_gpu_is_asked_for_by_training_alone() -> None:

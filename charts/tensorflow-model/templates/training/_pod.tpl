@@ -76,11 +76,10 @@ spec:
       - key: {{ $training.data.caBundle.key | default "ca.crt" | quote }}
         path: ca.crt
 {{- end }}
-# No more than a server's pod has room for.
 - name: output
-  {{- include "tensorflow-model.emptyDir" .Values.loader.sizeLimit | nindent 2 }}
+  {{- include "tensorflow-model.emptyDir" $training.modelSizeLimit | nindent 2 }}
 - name: candidate
-  {{- include "tensorflow-model.emptyDir" .Values.loader.sizeLimit | nindent 2 }}
+  {{- include "tensorflow-model.emptyDir" $training.modelSizeLimit | nindent 2 }}
 - name: own-tmp
   emptyDir:
     sizeLimit: 1Gi
