@@ -41,6 +41,8 @@ CHANGE = "tests/e2e/change"
 # The release under Argo CD, which takes long to build, and where NetworkPolicies are enforced.
 ARGO_CD = "tests/e2e/argocd"
 NETWORK = "tests/e2e/network"
+# The model store in a bucket, for which an S3 server is built.
+S3 = "tests/e2e/s3"
 # Tests that may run side by side do, in so many processes.
 SIDE_BY_SIDE = "-n2"
 NODE = ROOT / "ci" / "cluster" / "node" / "files"
@@ -154,7 +156,7 @@ def e2e(session: nox.Session) -> None:
     """Bring up a real cluster and prove the path from data to prediction on it."""
     install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
     session.run(sys.executable, "-m", "ci", "ready", external=True)
-    suite = ("-m", "pytest", "tests/e2e", *(f"--ignore={folder}" for folder in (CHANGE, ARGO_CD, NETWORK)))
+    suite = ("-m", "pytest", "tests/e2e", *(f"--ignore={folder}" for folder in (CHANGE, ARGO_CD, NETWORK, S3)))
     if session.posargs:
         python(session, *suite, *session.posargs)
         return
@@ -192,6 +194,14 @@ def network(session: nox.Session) -> None:
     finally:
         # Whatever else is tested there goes on as in a cluster that enforces none.
         session.run(sys.executable, "-m", "ci", "addon", "network-policies", "--remove", external=True)
+
+
+@nox.session
+def s3(session: nox.Session) -> None:
+    """Keep models in a bucket of a real S3 server on the real cluster, which is killed and comes back."""
+    install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
+    session.run(sys.executable, "-m", "ci", "ready", external=True)
+    python(session, "-m", "pytest", *(session.posargs or [S3]))
 
 
 @nox.session(venv_backend="none")

@@ -16,6 +16,7 @@ import model_publisher.config
 import model_server.flags
 import trainer.config
 from ci import chart_docs
+from model_bucket.settings import Settings
 from model_publisher import gates
 from tests.chart.rendering import KEY, at, containers, environment, pod_spec, render, render_case
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 MODEL_NAMES = ("ResNet50", "resnet_v2.1", "123", "a" * 128)
 LARGEST = 9_223_372_036_854_775_807
+S3_FLAGS = tuple(f"s3_{name}" for name in Settings.__dataclass_fields__)
 # What begins the names of the flags that limit a port of the drop-in, by the port's key in `server.limits`.
 PORTS = {"rest": "rest_api", "grpc": "grpc"}
 
@@ -321,7 +323,7 @@ def test_every_variable_of_the_chart_is_a_flag_of_its_program(rendered: Rendered
     programs = {"loader": model_loader.config.Config, "follower": model_loader.config.Config}
     found = [item for name, item in containers(rendered.workload("server")).items() if name in programs]
     for container in [*found, rendered.container("api")]:
-        flags = programs.get(container["name"], model_api.config.Config).__dataclass_fields__
+        flags = {*programs.get(container["name"], model_api.config.Config).__dataclass_fields__, *S3_FLAGS}
         unknown = [name for name in environment(container) if name.lower() not in flags and name != "EXTRA"]
         assert unknown == [], container["name"]
 

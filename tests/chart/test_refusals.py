@@ -340,7 +340,8 @@ def told(values: dict[str, Any], helm: str = "helm4", *flags: str) -> list[str]:
         pytest.param(
             source(uri="http://models.example.com/churn.tar.gz", sha256="a" * 64),
             'model.source.uri is "http://models.example.com/churn.tar.gz", which is not the address of a file over '
-            "https: use https://HOST/PATH, or put the model into a claim (modelStore.pvc.existingClaim)",
+            "https or in a bucket: use https://HOST/PATH or s3://BUCKET/KEY, or put the model into a claim "
+            "(modelStore.pvc.existingClaim)",
             id="plain-http",
         ),
         pytest.param(

@@ -88,7 +88,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "uri-not-https": (
         {"data": {"uri": "http://a/b", "sha256": SHA256}},
-        'training.data.uri is "http://a/b", which is not the address of a file over https',
+        'training.data.uri is "http://a/b", which is not the address of a file over https or in a bucket',
     ),
     "digest-of-nothing": ({"data": {"sha256": SHA256}}, "training.data.sha256 is set but neither"),
     "gate-without-a-metric": ({"gates": [{"min": 1}]}, "training.gates[0] names no metric"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -82,6 +83,19 @@ def proxied(server: S3Server, faults: proxy.Faults) -> Iterator[str]:
 def model(tmp_path: Path) -> Path:
     """Return a folder with a small model."""
     return write_model(tmp_path / "model")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Return a certificate of the loopback that nothing but itself signs; its key is beside it."""
+    certificate = tmp_path / "ca.crt"
+    # No authority itself: nothing but its own name signs it.
+    extensions = ("subjectAltName=IP:127.0.0.1", "basicConstraints=critical,CA:FALSE")
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"]
+    command += [argument for extension in extensions for argument in ("-addext", extension)]
+    command += ["-keyout", str(certificate.with_suffix(".key")), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate
 
 
 def publish(store: BucketStore, model: Path, name: str = "mnist", key: str = KEY, revision: str = "") -> int:

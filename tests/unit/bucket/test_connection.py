@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import urllib.request
 from typing import TYPE_CHECKING
 
@@ -46,14 +45,7 @@ def test_address_is_read_without_credentials(place: Place, model: Path) -> None:
         assert reply.read() == b"graph"
 
 
-def test_own_authority_is_trusted_when_it_is_given(tmp_path: Path, model: Path) -> None:
-    certificate = tmp_path / "ca.crt"
-    # No authority itself: nothing but its own name signs it.
-    extensions = ("subjectAltName=IP:127.0.0.1", "basicConstraints=critical,CA:FALSE")
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"]
-    command += [argument for extension in extensions for argument in ("-addext", extension)]
-    command += ["-keyout", str(certificate.with_suffix(".key")), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True)
+def test_own_authority_is_trusted_when_it_is_given(tmp_path: Path, model: Path, certificate: Path) -> None:
     with running(tmp_path / "s3", certificate) as server:
         assert publish(BucketStore(Bucket(Settings(server.endpoint, BUCKET, ca_bundle=certificate))), model) == 1
         with pytest.raises(StoreError, match=r"is not trusted \(UnknownIssuer\): .*modelStore.s3.caBundle"):

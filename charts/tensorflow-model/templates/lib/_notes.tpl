@@ -12,8 +12,12 @@ Nothing is trained: {{ $wanted }} is looked for in the image {{ $source.image }}
 Kubernetes {{ .Capabilities.KubeVersion.Version }} mounts it only with the feature gate ImageVolume of API server and kubelet.
 {{- end }}
 {{- else -}}
-Nothing is trained: {{ $wanted }} is looked for in the claim {{ include "tensorflow-model.modelStore.claimName" . }}, as
+Nothing is trained: {{ $wanted }} is looked for in {{ include "tensorflow-model.modelStore.place" . }}, as
+{{ if include "tensorflow-model.modelStore.isS3" . -}}
+{{ $folder }}/<key>/<version>/, which is how training publishes it.
+{{- else -}}
 {{ $folder }}/<version>/saved_model.pb{{ if not $source.path }} or, as training publishes it, {{ $folder }}/<key>/<version>/saved_model.pb{{ end }}.
+{{- end }}
 {{- if include "tensorflow-model.model.isFollowed" . }}
 A newer version that appears there is served within seconds, by every pod.
 {{- end }}

@@ -23,7 +23,7 @@ waits until a model is there, or "follower", which stays beside the server and h
     {{- toYaml . | nindent 4 }}
   {{- end }}
   volumeMounts:
-    {{- if include "tensorflow-model.modelStore.isUsed" .root }}
+    {{- if include "tensorflow-model.modelStore.isVolume" .root }}
     - name: model-store
       mountPath: /model-store
       readOnly: true
@@ -37,6 +37,9 @@ waits until a model is there, or "follower", which stays beside the server and h
     - name: ca-bundle
       mountPath: /ca-bundle
       readOnly: true
+    {{- end }}
+    {{- with include "tensorflow-model.s3.volumeMount" (dict "root" .root "component" "server") }}
+    {{- . | nindent 4 }}
     {{- end }}
     - name: models
       mountPath: /models
@@ -60,9 +63,15 @@ waits until a model is there, or "follower", which stays beside the server and h
 - name: MODEL_TASK
   value: {{ . | quote }}
 {{- end }}
-{{- if include "tensorflow-model.modelStore.isUsed" . }}
+{{- if include "tensorflow-model.modelStore.isVolume" . }}
 - name: MODEL_STORE
   value: /model-store
+{{- end }}
+{{- include "tensorflow-model.s3.env" (dict "root" . "component" "server") }}
+{{- if and (include "tensorflow-model.modelStore.isUsed" .) (include "tensorflow-model.modelStore.isS3" .) }}
+# Each look is a request, or two, that is paid for.
+- name: POLL_SECONDS
+  value: "5"
 {{- end }}
 {{- with $source.image }}
 - name: SOURCE_IMAGE

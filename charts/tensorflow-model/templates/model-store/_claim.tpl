@@ -6,13 +6,20 @@ true
 {{- end }}
 {{- end }}
 
+{{/* "true" where that is a volume, "" where it is a bucket. Takes the root context. */}}
+{{- define "tensorflow-model.modelStore.isVolume" -}}
+{{- if and (include "tensorflow-model.modelStore.isUsed" .) (not (include "tensorflow-model.modelStore.isS3" .)) -}}
+true
+{{- end }}
+{{- end }}
+
 {{/*
-"true" for a component whose pods mount the model store, else "": training writes it, the loader in the server's pods
+"true" for a component whose pods mount the model store's volume, else "": training writes it, the loader in the server's pods
 reads it, the api asks the server. Takes dict "root" and "component".
 */}}
 {{- define "tensorflow-model.modelStore.isMounted" -}}
 {{- include "tensorflow-model.inputs" (dict "template" "modelStore.isMounted" "needs" (list "root" "component") "given" .) -}}
-{{- if and (has .component (list "training" "server")) (include "tensorflow-model.modelStore.isUsed" .root) -}}
+{{- if and (has .component (list "training" "server")) (include "tensorflow-model.modelStore.isVolume" .root) -}}
 true
 {{- end }}
 {{- end }}
@@ -31,7 +38,7 @@ true
 {{- define "tensorflow-model.modelStore.isOnOneNode" -}}
 {{- $modes := .Values.modelStore.pvc.accessModes }}
 {{- $isShared := or (has "ReadWriteMany" $modes) (and (not .Values.training.enabled) (has "ReadOnlyMany" $modes)) }}
-{{- if and (include "tensorflow-model.modelStore.isUsed" .) (not $isShared) -}}
+{{- if and (include "tensorflow-model.modelStore.isVolume" .) (not $isShared) -}}
 true
 {{- end }}
 {{- end }}

@@ -18,8 +18,13 @@ What it leaves is a marker, for an init container cannot keep others from runnin
     {{- toYaml . | nindent 4 }}
   {{- end }}
   volumeMounts:
+    {{- if include "tensorflow-model.modelStore.isVolume" .root }}
     - name: model-store
       mountPath: /model-store
+    {{- end }}
+    {{- with include "tensorflow-model.s3.volumeMount" (dict "root" .root "component" "training") }}
+    {{- . | nindent 4 }}
+    {{- end }}
     - name: workspace
       mountPath: /workspaces
     - name: check
@@ -200,8 +205,13 @@ publisher looks by itself. Takes the root context.
     {{- toYaml . | nindent 4 }}
   {{- end }}
   volumeMounts:
+    {{- if include "tensorflow-model.modelStore.isVolume" .root }}
     - name: model-store
       mountPath: /model-store
+    {{- end }}
+    {{- with include "tensorflow-model.s3.volumeMount" (dict "root" .root "component" "training") }}
+    {{- . | nindent 4 }}
+    {{- end }}
     - name: workspace
       mountPath: /workspaces
     - name: check

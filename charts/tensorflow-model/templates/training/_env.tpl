@@ -22,8 +22,11 @@ value: {{ .usual | quote }}
 
 {{/* What check and publisher are told alike: the store, the workspace, the run that is published. Takes the same. */}}
 {{- define "tensorflow-model.training.storeEnv" -}}
+{{- if include "tensorflow-model.modelStore.isVolume" .root }}
 - name: MODEL_STORE
   value: /model-store
+{{- end }}
+{{- include "tensorflow-model.s3.env" (dict "root" .root "component" "training") }}
 - name: MARKER
   value: /check/published
 - name: WORKSPACE
@@ -37,7 +40,7 @@ value: {{ .usual | quote }}
 {{- define "tensorflow-model.check.env" -}}
 {{- $data := include "tensorflow-model.training.data" .root | fromJson -}}
 {{- include "tensorflow-model.training.runEnv" . }}
-{{ include "tensorflow-model.training.storeEnv" . }}
+{{- include "tensorflow-model.training.storeEnv" . }}
 - name: CANDIDATE
   value: /candidate
 {{- if $data.uri }}
@@ -100,7 +103,7 @@ Environment of training, a recipe or any program: its folders, and each paramete
 {{- $values := .root.Values -}}
 {{- $blessing := $values.training.blessing -}}
 {{- include "tensorflow-model.training.runEnv" . }}
-{{ include "tensorflow-model.training.storeEnv" . }}
+{{- include "tensorflow-model.training.storeEnv" . }}
 - name: TRAINING_CONFIG
   value: /config/training.json
 - name: MODEL_DIR

@@ -7,7 +7,7 @@ the chart stay out of it. Takes dict "root" and "isScheduled", whether a schedul
 {{- $root := .root }}
 {{- $component := dict "root" $root "component" "training" "modelKey" (include "tensorflow-model.model.key" $root) }}
 {{- $training := $root.Values.training -}}
-{{- $annotations := merge (dict "kubectl.kubernetes.io/default-container" "training") $training.podAnnotations -}}
+{{- $annotations := merge (dict "kubectl.kubernetes.io/default-container" "training") $training.podAnnotations (include "tensorflow-model.s3.annotations" $component | fromJson) -}}
 metadata:
   labels:
     {{- include "tensorflow-model.podLabels" $component | nindent 4 }}
@@ -75,6 +75,9 @@ spec:
     items:
       - key: {{ $training.data.caBundle.key | default "ca.crt" | quote }}
         path: ca.crt
+{{- end }}
+{{- with include "tensorflow-model.s3.volume" (dict "root" . "component" "training") }}
+{{ . }}
 {{- end }}
 - name: output
   {{- include "tensorflow-model.emptyDir" $training.modelSizeLimit | nindent 2 }}

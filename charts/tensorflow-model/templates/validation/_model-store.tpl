@@ -1,6 +1,6 @@
 {{/* What cannot work about the model store's access modes, one sentence a line. Takes the root context. */}}
 {{- define "tensorflow-model.validation.modelStore" -}}
-{{- if include "tensorflow-model.modelStore.isUsed" . }}
+{{- if include "tensorflow-model.modelStore.isVolume" . }}
 {{- $modes := .Values.modelStore.pvc.accessModes }}
 {{- if has "ReadWriteOncePod" $modes }}
 modelStore.pvc.accessModes has ReadWriteOncePod but training and each of the server's pods mount the volume: use ReadWriteOnce (one node) or ReadWriteMany

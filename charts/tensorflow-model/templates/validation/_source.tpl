@@ -20,6 +20,8 @@ model.source.{{ $key }} is set but training.enabled is true, and model.source is
 {{- if $source.path }}
 {{- if $source.uri }}
 model.source.path and model.source.uri are both set but the model's folder in an archive is found without it: leave the path out
+{{- else if and (include "tensorflow-model.modelStore.isS3" .) (not $source.image) }}
+model.source.path is set but modelStore.type is s3, and it is a folder of a claim: put the model into an archive (model.source.uri=s3://BUCKET/KEY), or set modelStore.type=pvc
 {{- else if not (or $source.image .Values.modelStore.pvc.existingClaim) }}
 model.source.path is set but there is no claim it is a folder of (the chart's own has none but what is trained): set modelStore.pvc.existingClaim
 {{- end }}
@@ -33,8 +35,8 @@ model.source.path is {{ toJson $source.path }}, which leads out of the claim or 
 {{- define "tensorflow-model.validation.sourceUri" -}}
 {{- $source := include "tensorflow-model.model.source" . | fromJson }}
 {{- if $source.uri }}
-{{- if not (regexMatch "^https://[^/?#\\s]+/\\S+$" $source.uri) }}
-model.source.uri is {{ toJson $source.uri }}, which is not the address of a file over https: use https://HOST/PATH, or put the model into a claim (modelStore.pvc.existingClaim)
+{{- if not (regexMatch "^(https|s3)://[^/?#\\s]+/\\S+$" $source.uri) }}
+model.source.uri is {{ toJson $source.uri }}, which is not the address of a file over https or in a bucket: use https://HOST/PATH or s3://BUCKET/KEY, or put the model into a claim (modelStore.pvc.existingClaim)
 {{- end }}
 {{- if not $source.sha256 }}
 model.source.uri is set but model.source.sha256 is empty, so nothing says which bytes are the model: set it to what sha256sum prints for the archive

@@ -133,8 +133,8 @@ training.data.path is set but there is no claim it is inside of: set training.da
 training.data.path is {{ toJson $data.path }}, which leads out of the claim: name a folder inside it, without a / in front and without ..
 {{- end }}
 {{- if $data.uri }}
-{{- if not (regexMatch "^https://[^/?#\\s]+/\\S+$" $data.uri) }}
-training.data.uri is {{ toJson $data.uri }}, which is not the address of a file over https: use https://HOST/PATH, or put the data into a claim (training.data.existingClaim)
+{{- if not (regexMatch "^(https|s3)://[^/?#\\s]+/\\S+$" $data.uri) }}
+training.data.uri is {{ toJson $data.uri }}, which is not the address of a file over https or in a bucket: use https://HOST/PATH or s3://BUCKET/KEY, or put the data into a claim (training.data.existingClaim)
 {{- end }}
 {{- if not $data.sha256 }}
 training.data.uri is set but training.data.sha256 is empty, so nothing says which bytes are the data: set it to what sha256sum prints for the file

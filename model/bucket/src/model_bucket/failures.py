@@ -22,6 +22,9 @@ _URL = re.compile(r"Error performing [A-Z]+ (\S+?)[?\s]")
 _DETAILS = "\n\nDebug source"
 # Of instances' and containers' own metadata, where credentials are looked for last.
 _METADATA = "http://169.254."
+# The client does not tell addresses that carry a token.
+_REDACTED = "REDACTED"
+_EXCHANGE = "the service that exchanges the pods' token for credentials"
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _NOT_FOUND = 404
 _NOT_IMPLEMENTED = 501
@@ -57,6 +60,8 @@ def of(error: Exception) -> Failure:
     text = str(error)
     url = _URL.search(text)
     where = url[1] if url else ""
+    if where == _REDACTED:
+        where = _EXCHANGE
     if where.startswith(_METADATA):
         return Failure(_NO_CREDENTIALS)
     status = _STATUS.search(text)
