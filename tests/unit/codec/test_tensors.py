@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_description.protos import serving_pb2
+from serving_codec import tensors
 from serving_codec.status import ServingError
 from serving_codec.tensors import FILLED_BYTES, NUMPY, fill, to_numpy, to_proto
 
@@ -104,3 +105,10 @@ def test_any_tensor_is_read_or_refused(content: bytes, sizes: list[int], dtype: 
         assert list(to_numpy(proto).shape) == sizes
     except ServingError as error:
         assert error.message.startswith("tensor parsing error")
+
+
+def test_strings_that_are_many_times_what_they_came_as_are_refused() -> None:
+    tensors.check_read(900_000, tensors.READ_STRING_BYTES, 1, "strings")
+    tensors.check_read(8_000_000, tensors.READ_STRING_BYTES, 80 << 20, "strings")
+    with pytest.raises(ServingError, match="8000000 strings in 16000000 bytes would take 560000000 bytes to read"):
+        tensors.check_read(8_000_000, tensors.READ_STRING_BYTES, 16_000_000, "strings")

@@ -12,7 +12,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import classification_pb2, inference_pb2, regression_pb2
 
 from serving_codec.status import Code, ServingError, invalid_argument
-from serving_codec.tensors import as_objects, check_copies
+from serving_codec.tensors import READ_EXAMPLE_BYTES, as_objects, check_copies, check_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,6 +43,7 @@ def serialized(message: Any) -> NDArray[Any]:
             examples = message.example_list_with_context.examples
     if not examples:
         raise invalid_argument("Input is empty.")
+    check_read(len(examples), READ_EXAMPLE_BYTES, message.ByteSize(), "examples")
     check_copies(len(context), len(examples), message.ByteSize() if context else 0)
     return as_objects([context + example.SerializeToString() for example in examples])
 

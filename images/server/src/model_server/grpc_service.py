@@ -151,6 +151,8 @@ class PredictionService:
                 if feeds is not None:
                     return self._by_plan((name, version, signature_name), plan, feeds, deadline)
             signature = predict.signature_of(model, signature_name, check_method=self._options.check_method)
+            # By their names alone: a message is made for each that is taken out.
+            predict.check_aliases(signature, request.inputs)
             given = dict(request.inputs)
             if at_once and sum(map(tensors.claimed_bytes, given.values())) > SMALL_BYTES:
                 raise MayTakeLongError

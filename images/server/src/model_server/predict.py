@@ -117,6 +117,7 @@ def inputs_of(signature: Any, given: Mapping[str, Any], sent_bytes: int) -> dict
     for index, alias in enumerate(sorted(given)):
         proto, expected = given[alias], signature.inputs[alias]
         _check_dtype(index, proto, expected)
+        _check_strings(proto)
         if not tensors.is_short(proto):
             inputs[alias] = tensors.to_numpy(proto)
             continue
@@ -163,6 +164,13 @@ def _check_dtype(index: int, proto: Any, expected: Any) -> None:
     wanted = expected.dtype % REFERENCE
     if proto.dtype != wanted and wanted and proto.dtype in tensors.NUMPY_BY_NUMBER:
         raise invalid_argument(f"Expects arg[{index}] to be {_named(wanted)} but {_named(proto.dtype)} is provided")
+
+
+def _check_strings(proto: Any) -> None:
+    """Raise INVALID_ARGUMENT for strings so small that they are many times what they came as."""
+    count = len(proto.string_val)
+    if count * tensors.READ_STRING_BYTES > tensors.READ_BYTES:
+        tensors.check_read(count, tensors.READ_STRING_BYTES, proto.ByteSize(), "strings")
 
 
 def _named(dtype: int) -> str:

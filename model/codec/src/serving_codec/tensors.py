@@ -31,6 +31,11 @@ FILLED_BYTES = 16 << 20
 FILLED_FACTOR = 4
 # What a string takes on its way into a graph beside its characters: an object's reference, and TensorFlow's own form.
 STRING_BYTES = 32
+# What one of many takes while it is read, beside its characters: as a string an object, its reference and TensorFlow's
+# form; as an example also the message around it. A million are read whatever they hold, more where they hold something.
+READ_STRING_BYTES, READ_EXAMPLE_BYTES = 70, 140
+READ_BYTES = 64 << 20
+READ_FACTOR = 8
 # Which repeated field holds a dtype's values (tensorflow/core/framework/tensor.proto).
 _FIELDS: dict[int, str] = {
     serving_pb2.DT_FLOAT: "float_val",
@@ -83,6 +88,16 @@ def to_numpy(proto: Any, most_filled: int | None = None) -> NDArray[Any]:
         _check_filling(values, shape, size, most_filled)
         values = _filled(values, size, b"" if proto.dtype == serving_pb2.DT_STRING else 0)
     return values.reshape(shape)
+
+
+def check_read(count: int, bytes_for_one: int, sent_bytes: int, what: str) -> None:
+    """Raise INVALID_ARGUMENT where so many strings or examples would take far more to read than what was sent."""
+    allowed = max(READ_BYTES, READ_FACTOR * sent_bytes)
+    if count * bytes_for_one > allowed:
+        raise invalid_argument(
+            f"{count} {what} in {sent_bytes} bytes would take {count * bytes_for_one} bytes to read; at most {allowed} "
+            "are allowed"
+        )
 
 
 def check_copies(context_bytes: int, examples: int, sent_bytes: int) -> None:

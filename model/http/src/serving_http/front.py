@@ -24,9 +24,10 @@ TICK_SECONDS = 0.5
 LINGER_SECONDS = 2.0
 # Bodies that began at least so long ago make room for others when there are too many bytes of them.
 YIELD_SECONDS = 1.0
-# By how much a process may grow before free memory is given back, and how often that is looked at: between requests,
-# and where there is always one.
-GROWTH, GIVE_BACK_SECONDS, GIVE_BACK_BUSY_SECONDS = 1.1, 2.0, 30.0
+# By how much a process may grow before free memory is given back, and how soon that is tried: between requests, and
+# where there is always one. What did not help is tried again in twice the time, for what took the memory may still be
+# under way; at last it is what the process needs.
+GROWTH, GIVE_BACK_SECONDS, GIVE_BACK_BUSY_SECONDS, GIVE_BACK_LAST_SECONDS = 1.1, 2.0, 30.0, 120.0
 # Whom a newcomer takes the place of: who has sent nothing, too little, or nothing more, the longest first.
 YIELDING = (Phase.NEW, Phase.HEAD, Phase.IDLE)
 UNDER_WAY = (Phase.HEAD, Phase.BODY, Phase.BUSY, Phase.WRITING)
@@ -58,8 +59,9 @@ class Front:
         # Of bodies, and of replies that nobody reads.
         self.held_bytes = 0
         self.unsent_bytes = 0
-        # When memory was last given back, and how much was left.
+        # When memory was last given back, how soon it may be again, and how much the process needs.
         self._given_back = 0.0
+        self._give_back_seconds = GIVE_BACK_SECONDS
         self._resident_bytes = memory.resident_bytes()
         self.is_draining = False
         self.date_keep = self.date_close = b""
@@ -152,18 +154,25 @@ class Front:
     def _give_back(self) -> None:
         """Give memory back after a rush: what took it may have been connections, bodies, or what was made of them."""
         elapsed = self.loop.time() - self._given_back
-        if elapsed < GIVE_BACK_SECONDS or (self.requests and elapsed < GIVE_BACK_BUSY_SECONDS):
+        if elapsed < self._give_back_seconds or (self.requests and elapsed < GIVE_BACK_BUSY_SECONDS):
             return
         before = memory.resident_bytes()
         if before > GROWTH * self._resident_bytes:
             self._given_back = self.loop.time()
             giving = self.loop.run_in_executor(None, memory.give_back)
             giving.add_done_callback(lambda _: self._note_resident(before))
+        else:
+            self._give_back_seconds = GIVE_BACK_SECONDS
 
     def _note_resident(self, before: int) -> None:
-        """Take what is left for what is needed, once giving back has not helped; else it is tried again."""
-        if memory.resident_bytes() * GROWTH > before:
-            self._resident_bytes = memory.resident_bytes()
+        """Decide when to try again; take what is left for what is needed once it has not helped for long."""
+        left = memory.resident_bytes()
+        if left * GROWTH <= before:
+            self._give_back_seconds = GIVE_BACK_SECONDS
+        elif self._give_back_seconds < GIVE_BACK_LAST_SECONDS:
+            self._give_back_seconds *= 2
+        else:
+            self._resident_bytes, self._give_back_seconds = left, GIVE_BACK_SECONDS
 
     def _late(self, phase: Phase, seconds: float) -> Iterator[Connection]:
         latest = self.loop.time() - seconds
