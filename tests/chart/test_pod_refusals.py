@@ -264,3 +264,39 @@ def test_account_of_digits_is_a_name() -> None:
     rendered = render({"serviceAccount": {"name": "1234"}})
     assert rendered.one("ServiceAccount")["metadata"]["name"] == "1234"
     assert {pod_spec(item)["serviceAccountName"] for item in rendered.pod_makers()} == {"1234"}
+
+
+@pytest.mark.parametrize("cron", ["0 3 * *", "daily", "TZ=UTC 0 3 * * *", "0 0 3 * * *"])
+def test_schedule_that_kubernetes_refuses(cron: str) -> None:
+    (sentence,) = told({"training": {"schedule": {"cron": cron}}})
+    assert sentence.startswith(f'training.schedule.cron is "{cron}" but a schedule is five fields')
+    assert sentence.endswith("timeZone") is cron.startswith("TZ=")
+
+
+@pytest.mark.parametrize("cron", ["*/5 1-3,7 1 JAN-JUN mon", "@daily", "@every 1h30m", "0  3 * * ?"])
+def test_schedule_that_kubernetes_takes(cron: str) -> None:
+    assert told({"training": {"schedule": {"cron": cron}}}) == []
+
+
+def test_ways_in_that_lead_nowhere() -> None:
+    values = {
+        "training": {"schedule": {"timeZone": "Europe/Berlin"}},
+        "ingress": {
+            "enabled": True,
+            "hosts": ["a.example.com", {"host": "a.example.com"}],
+            "tls": [{"hosts": ["a.example.com", "b.example.com", "*.example.com"], "secretName": "tls"}],
+        },
+    }
+    assert sorted(told(values)) == sorted(
+        [
+            (
+                "training.schedule.timeZone is set but training.schedule.cron is empty, so nothing is started: set "
+                "cron, or leave it out"
+            ),
+            "ingress.hosts has a.example.com twice, and which one's paths count is open: put its paths together",
+            (
+                "ingress.tls has b.example.com, which is no host of ingress.hosts, so that its certificate is never "
+                "shown: add it there, or correct the name"
+            ),
+        ]
+    )

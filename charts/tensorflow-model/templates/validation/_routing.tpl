@@ -3,6 +3,23 @@
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) }}
 ingress.enabled is true but ingress.hosts is empty: name a host, or "" for every host
 {{- end }}
+{{- if .Values.ingress.enabled }}
+{{- $hosts := dict }}
+{{- range .Values.ingress.hosts }}
+{{- $host := (ternary (dict "host" .) . (kindIs "string" .)).host | default "" }}
+{{- if hasKey $hosts $host }}
+ingress.hosts has {{ default "every host" $host }} twice, and which one's paths count is open: put its paths together
+{{- end }}
+{{- $_ := set $hosts $host true }}
+{{- end }}
+{{- range $entry := .Values.ingress.tls }}
+{{- range $entry.hosts }}
+{{- if not (or (hasKey $hosts .) (hasKey $hosts "") (hasPrefix "*." .)) }}
+ingress.tls has {{ . }}, which is no host of ingress.hosts, so that its certificate is never shown: add it there, or correct the name
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
 httpRoute.enabled is true but httpRoute.parentRefs is empty: name the Gateway
 {{- end }}

@@ -7,9 +7,21 @@
 {{- include "tensorflow-model.validation.gates" . }}
 {{- include "tensorflow-model.validation.workspace" . }}
 {{- include "tensorflow-model.validation.arguments" . }}
+{{- include "tensorflow-model.validation.schedule" .Values.training.schedule }}
 {{- end }}
 {{- if and .Values.tensorboard.enabled (not (and .Values.training.enabled .Values.training.workspace.enabled)) }}
 tensorboard.enabled is true but there is no workspace that it could show runs of: set training.enabled=true and training.workspace.enabled=true, or tensorboard.enabled=false
+{{- end }}
+{{- end }}
+
+{{/* A schedule that Kubernetes refuses. Takes training.schedule. */}}
+{{- define "tensorflow-model.validation.schedule" -}}
+{{- $field := "[0-9A-Za-z*/,?-]+" }}
+{{- if and .cron (not (regexMatch (printf "^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|@every [0-9hms]+|%s( +%s){4})$" $field $field) .cron)) }}
+training.schedule.cron is {{ toJson .cron }} but a schedule is five fields (minute, hour, day of the month, month, day of the week) or a word like @daily: write for example "0 3 * * *"{{ if contains "TZ=" .cron }}, and the zone into training.schedule.timeZone{{ end }}
+{{- end }}
+{{- if and .timeZone (not .cron) }}
+training.schedule.timeZone is set but training.schedule.cron is empty, so nothing is started: set cron, or leave it out
 {{- end }}
 {{- end }}
 
