@@ -164,6 +164,18 @@ def test_group_or_switch_that_is_null_is_not_there(key: str) -> None:
     assert nothings(objects(template(yaml.safe_dump(with_null(key))))) <= usual()
 
 
+def test_null_of_a_bucket_is_what_is_not_there() -> None:
+    bucket = {"endpoint": "https://minio.example.com", "bucket": "models", "existingSecret": "credentials"}
+    store = {"type": "s3", "s3": {**bucket, "caBundle": {"configMapName": "authorities"}}}
+    there = nothings(objects(template(yaml.safe_dump(VALUES | {"modelStore": store}))))
+    # The bucket and what is below s3 as a whole have to be there (validation/_s3.tpl).
+    optional = [name for name in TOGETHER if name.startswith("modelStore.s3.") and name != "modelStore.s3.bucket"]
+    for keys in (optional[::2], optional[1::2]):
+        values = with_null(*keys)
+        values["modelStore"] = {**store, "s3": {**store["s3"], **values["modelStore"]["s3"]}}  # type: ignore[dict-item]
+        assert nothings(objects(template(yaml.safe_dump(values)))) <= there, keys
+
+
 @pytest.mark.parametrize("helm", HELMS)
 @pytest.mark.parametrize("batch", range(BATCH_COUNT))
 def test_null_from_above_a_parent_chart_is_the_same(batch: int, helm: str, parent: Path) -> None:

@@ -142,7 +142,16 @@ def test_volumes_mounts_and_containers_that_collide() -> None:
 def test_no_volume_container_or_mount_of_the_chart_is_taken_again(component: str) -> None:
     """What the chart has in any case of its values is refused, so that a new volume is entered among those refused."""
     volumes, names, paths = set(), set(), set()
-    for case in ("everything", "own-model", "https-model", "image-volume", "https-data", "two-versions", "default"):
+    for case in (
+        "everything",
+        "own-model",
+        "https-model",
+        "image-volume",
+        "https-data",
+        "two-versions",
+        "s3",
+        "default",
+    ):
         values = [
             item
             for item in render_case(case).workloads()
