@@ -217,3 +217,21 @@ def test_each_is_told_when_its_own_time_is_over() -> None:
         assert sum(model.calls) == 3
 
     asyncio.run(story())
+
+
+def test_who_would_wait_in_vain_is_refused_at_once() -> None:
+    async def story() -> None:
+        model = Model()
+        batcher = Batcher(model.ask, lambda: 1, batch_size=1, queue_size=100)
+        # Two are under way, the others wait for longer than half of their time.
+        waiting = await submitted(batcher, *range(4), timeout_seconds=0.4)
+        await asyncio.sleep(0.25)
+        with pytest.raises(UnavailableError, match=r"rows have been waiting for 0\.\d s already"):
+            await batcher.submit(SIGNATURE, row(5), 1, 0.4)
+        await asyncio.gather(*waiting, return_exceptions=True)
+        # Nobody waits any more.
+        model.go.set()
+        share = await batcher.submit(SIGNATURE, row(6), 1, 5)
+        assert float(share.outputs["y"][0, 0]) == 6
+
+    asyncio.run(story())

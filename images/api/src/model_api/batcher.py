@@ -120,6 +120,7 @@ class Batcher:
         line = self._lines.get(kind)
         if line is None:
             line = self._lines[kind] = deque()
+        self._check_wait(line, timeout_seconds)
         line.append(item)
         self._queued_rows += rows
         self._queued_bytes += size
@@ -139,6 +140,20 @@ class Batcher:
             raise UnavailableError(f"{self._queued_rows} rows are waiting already")
         if self._queued_bytes + size > self._queue_bytes:
             raise UnavailableError(f"{self._queued_bytes} bytes of rows are waiting already")
+
+    def _check_wait(self, line: deque[Item], timeout_seconds: float) -> None:
+        """Raise UnavailableError where the first in line has used up half its time: who comes now would wait in vain.
+
+        Bounds in rows and bytes do not say how long they take: at a slow model all would wait, and be too late.
+        """
+        while line and line[0].answer.done():
+            self._left_line(line.popleft())
+        if line and (left := line[0].deadline - asyncio.get_running_loop().time()) < timeout_seconds / 2:
+            raise UnavailableError(f"rows have been waiting for {timeout_seconds - left:.1f} s already")
+
+    def _left_line(self, item: Item) -> None:
+        self._queued_rows -= item.rows
+        self._queued_bytes -= item.size
 
     # ---- time
 
@@ -203,8 +218,7 @@ class Batcher:
         rows = 0
         while line and (not batch or rows + line[0].rows <= self._batch_size):
             item = line.popleft()
-            self._queued_rows -= item.rows
-            self._queued_bytes -= item.size
+            self._left_line(item)
             if not item.answer.done():
                 batch.append(item)
                 rows += item.rows
