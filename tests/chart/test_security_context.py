@@ -52,6 +52,11 @@ def test_no_pod_gets_a_token(rendered: Rendered) -> None:
         assert item["automountServiceAccountToken"] is False, name_of(item)
 
 
+def test_pods_get_no_variable_for_each_service_of_their_namespace(rendered: Rendered) -> None:
+    for item in rendered.pod_makers():
+        assert pod_spec(item)["enableServiceLinks"] is False, name_of(item)
+
+
 def test_programs_have_a_place_to_write(rendered: Rendered) -> None:
     for item in rendered.workloads():
         component = COMPONENTS[item["metadata"]["labels"]["app.kubernetes.io/component"]]

@@ -76,6 +76,7 @@ def test_versions_and_labels_make_a_model_config() -> None:
         "server": {"config": {"versions": [1780000000], "versionLabels": {"stable": 1790000000, "old": "1780000000"}}},
     }
     text = files(values)["model_config.txt"]
+    assert 'model_platform: "tensorflow"' in text
     assert 'base_path: "/models/mnist"' in text
     assert 'version_labels { key: "old" value: 1780000000 }' in text
     assert 'version_labels { key: "stable" value: 1790000000 }' in text
@@ -90,6 +91,18 @@ def test_versions_and_labels_make_a_model_config() -> None:
 
 def test_pinned_version_is_the_one_the_api_calls() -> None:
     assert environment(render({"model": PINNED}).container("api"))["MODEL_VERSION"] == "1790000000"
+
+
+def test_keys_of_certificates_are_for_the_pods_user_alone() -> None:
+    rendered = render({"server": {"tls": {**TLS, "clientVerify": True, "clientSecretName": "api-tls"}}})
+    modes = {
+        (component, volume["name"]): (volume.get("secret") or volume["projected"])["defaultMode"]
+        for component in ("server", "api")
+        for volume in pod_spec(rendered.workload(component))["volumes"]
+        if "tls" in volume["name"]
+    }
+    # By the group that fsGroup gives them, and nobody else.
+    assert modes == {("server", "tls"): 0o440, ("api", "server-tls"): 0o440}
 
 
 def test_tls_reaches_both_ends_and_no_key_of_the_server_reaches_the_api() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -87,6 +87,27 @@ def test_logs_of_the_job_are_those_of_training(rendered: Rendered) -> None:
         annotations = at(job, "spec.template.metadata.annotations")
         assert annotations["kubectl.kubernetes.io/default-container"] == "training"
         assert containers(job)["training"]["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
+def data_mount(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return how user code mounts its data, and the volume that is in."""
+    job = render({"training": {"data": data}}).workload("training")
+    (mount,) = [item for item in containers(job)["training"]["volumeMounts"] if item["mountPath"] == "/data"]
+    (volume,) = [item for item in pod_spec(job)["volumes"] if item["name"] == mount["name"]]
+    return mount, volume
+
+
+def test_data_of_a_claim_is_the_folder_that_values_name_and_is_only_read() -> None:
+    mount, volume = data_mount({"existingClaim": "pictures", "path": "2026/june"})
+    assert mount == {"name": "data", "mountPath": "/data", "subPath": "2026/june", "readOnly": True}
+    assert volume["persistentVolumeClaim"] == {"claimName": "pictures", "readOnly": True}
+    assert "subPath" not in data_mount({"existingClaim": "pictures"})[0]
+
+
+def test_fetched_data_is_that_of_its_digest_and_is_only_read() -> None:
+    digest = "0123456789abcdef" * 4
+    mount, _ = data_mount({"uri": "https://data.example.com/june.tar.gz", "sha256": digest})
+    assert mount == {"name": "workspace", "mountPath": "/data", "subPath": f"data/{digest}", "readOnly": True}
 
 
 def test_schedule_makes_jobs_one_at_a_time_under_the_same_key() -> None:
