@@ -97,6 +97,11 @@ DNS = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"
 BOTH = {"policyTypes": ["Ingress", "Egress"]}
 
 
+def tcp(port: int) -> list[dict[str, Any]]:
+    """Return what a rule calls a port; without the protocol a second manager of the policy would meet a conflict."""
+    return [{"port": port, "protocol": "TCP"}]
+
+
 def pods(rendered: Rendered, component: str) -> list[dict[str, Any]]:
     """Return what a rule calls the pods of one of the release's components."""
     labels = at(rendered.workload("api"), "spec.selector.matchLabels")
@@ -117,8 +122,8 @@ def test_only_the_release_reaches_the_server_by_default(default: Rendered) -> No
         "server": {
             "policyTypes": ["Ingress"],
             "ingress": [
-                {"from": pods(default, "api"), "ports": [{"port": 8500}]},
-                {"from": pods(default, "training"), "ports": [{"port": 8501}]},
+                {"from": pods(default, "api"), "ports": tcp(8500)},
+                {"from": pods(default, "training"), "ports": tcp(8501)},
             ],
         },
     }
@@ -135,20 +140,20 @@ def test_policies_are_for_the_pods_of_their_component(rendered: Rendered) -> Non
 
 def test_policies_allow_what_is_needed_and_nothing_else() -> None:
     rendered = render({"networkPolicy": {"training": BOTH, "server": BOTH, "api": BOTH}})
-    asked = [{"port": 8501}]
+    asked = tcp(8501)
     assert policies(rendered) == {
         "training": {**BOTH, "egress": [DNS, {"to": pods(rendered, "server"), "ports": asked}]},
         "server": {
             **BOTH,
             "ingress": [
-                {"from": pods(rendered, "api"), "ports": [{"port": 8500}]},
+                {"from": pods(rendered, "api"), "ports": tcp(8500)},
                 {"from": pods(rendered, "training"), "ports": asked},
             ],
         },
         "api": {
             **BOTH,
-            "ingress": [{"from": pods(rendered, "test"), "ports": [{"port": 8080}]}, {"ports": [{"port": 8080}]}],
-            "egress": [{"to": pods(rendered, "server"), "ports": [{"port": 8500}]}, DNS],
+            "ingress": [{"from": pods(rendered, "test"), "ports": tcp(8080)}, {"ports": tcp(8080)}],
+            "egress": [{"to": pods(rendered, "server"), "ports": tcp(8500)}, DNS],
         },
     }
 
@@ -162,15 +167,16 @@ def test_values_add_rules_to_their_own_component_and_direction(
         given = everything_values["networkPolicy"][component]
         assert policy["policyTypes"] == given["policyTypes"], component
         for direction in ("ingress", "egress"):
-            [rule] = given[direction]
+            [given_rule] = given[direction]
+            rule = {**given_rule, "ports": tcp(given_rule["ports"][0]["port"])}
             assert policy[direction].count(rule) == 1, (component, direction)
 
 
 def test_naming_who_calls_the_api_leaves_nobody_else_but_the_test() -> None:
-    rule = {"from": [{"namespaceSelector": {}}], "ports": [{"port": 8080}]}
+    rule = {"from": [{"namespaceSelector": {}}], "ports": tcp(8080)}
     rendered = render({"networkPolicy": {"api": {"policyTypes": ["Ingress"], "ingress": [rule]}}})
     assert policies(rendered)["api"]["ingress"] == [
-        {"from": pods(rendered, "test"), "ports": [{"port": 8080}]},
+        {"from": pods(rendered, "test"), "ports": tcp(8080)},
         rule,
     ]
     test_pod = rendered.one("Pod", "test")
@@ -179,11 +185,11 @@ def test_naming_who_calls_the_api_leaves_nobody_else_but_the_test() -> None:
 
 
 def test_server_may_fetch_a_model_and_nothing_else() -> None:
-    assert policies(render_case("https-model"))["server"]["egress"] == [DNS, {"ports": [{"port": 8443}]}]
+    assert policies(render_case("https-model"))["server"]["egress"] == [DNS, {"ports": tcp(8443)}]
 
 
 def test_training_may_fetch_its_data() -> None:
-    assert {"ports": [{"port": 8443}]} in policies(render_case("https-data"))["training"]["egress"]
+    assert {"ports": tcp(8443)} in policies(render_case("https-data"))["training"]["egress"]
 
 
 @pytest.mark.parametrize("off", [{"enabled": False}, {"enabled": None}, None])
@@ -209,7 +215,7 @@ def test_server_that_is_seen_outside_says_who_may_call(service_type: str) -> Non
         "it: name who may call in networkPolicy.server.ingress, for example [{ports: [{port: 8500}]}] for everybody, "
         "or set networkPolicy.server.policyTypes=[]"
     ) in str(refused.value)
-    ways_out: list[dict[str, Any]] = [{"ingress": [{"ports": [{"port": 8500}]}]}, {"policyTypes": []}]
+    ways_out: list[dict[str, Any]] = [{"ingress": [{"ports": tcp(8500)}]}, {"policyTypes": []}]
     for way_out in ways_out:
         assert render({**values, "networkPolicy": {"server": way_out}})
 

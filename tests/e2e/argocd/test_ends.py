@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.e2e.argocd.values import KINDS, values
+from tests.e2e.argocd.objects import names
+from tests.e2e.argocd.values import values
 from tests.e2e.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -14,12 +15,6 @@ if TYPE_CHECKING:
 # Less than TensorFlow takes to be imported.
 PASSED_DEADLINE_SECONDS = 2
 GONE_TIMEOUT_SECONDS = 120
-
-
-def left(release: Release) -> list[str]:
-    """Return the names of all objects of the release that are there, with their kinds."""
-    selector = f"app.kubernetes.io/instance={release.name}"
-    return release.kubectl("get", KINDS, f"--selector={selector}", "--output=name").split()
 
 
 def test_passed_deadline_is_told_and_healed_by_a_change_of_values(application: Application, release: Release) -> None:
@@ -48,4 +43,4 @@ def test_deletion_keeps_the_models(application: Application, release: Release) -
     assert after.metadata.deletion_timestamp is None
     assert after.status.phase == "Bound"
     kept = [f"persistentvolumeclaim/{claim}"]
-    wait_for(lambda: left(release) == kept, f"of the release there is only {kept}", GONE_TIMEOUT_SECONDS)
+    wait_for(lambda: names(release) == kept, f"of the release there is only {kept}", GONE_TIMEOUT_SECONDS)

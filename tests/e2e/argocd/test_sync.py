@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from tests.e2e import clients
-from tests.e2e.argocd.values import KINDS, busy, values
+from tests.e2e.argocd.objects import generations
+from tests.e2e.argocd.values import busy, values
 from tests.e2e.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -41,18 +41,6 @@ def job_uids(release: Release) -> list[str]:
     return [job.metadata.uid for job in release.jobs()]
 
 
-def objects(release: Release) -> dict[str, tuple[str, int]]:
-    """Return the UID and the generation of every object of the release; what has no generation counts by its UID."""
-    selector = f"--selector=app.kubernetes.io/instance={release.name}"
-    found = json.loads(release.kubectl("get", KINDS, selector, "--output=json"))["items"]
-    return {
-        f"{item['kind']}/{item['metadata']['name']}": (item["metadata"]["uid"], item["metadata"].get("generation", 0))
-        for item in found
-        # The cluster makes and changes these.
-        if item["kind"] not in {"Pod", "ReplicaSet"}
-    }
-
-
 def assert_never_degraded(application: Application, states: list[State]) -> None:
     """Fail with all that Argo CD said where it said Degraded."""
     assert "Degraded" not in [state.health for state in states], application.told()
@@ -78,10 +66,10 @@ def test_hard_refresh_leaves_the_job_alone(synced: Application, healthy: State, 
 
 def test_second_sync_changes_nothing(synced: Application, healthy: State, release: Release) -> None:
     before = job_uids(release)
-    generations = objects(release)
+    unchanged = generations(release)
     operation = synced.sync()
     assert operation["phase"] == "Succeeded", operation
-    assert objects(release) == generations
+    assert generations(release) == unchanged
     assert job_uids(release) == before
     assert_never_degraded(synced, synced.since(healthy))
 

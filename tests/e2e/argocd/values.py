@@ -6,8 +6,6 @@ from typing import Any
 
 from tests.e2e import quick
 
-# Of everything the chart makes.
-KINDS = "all,configmaps,secrets,persistentvolumeclaims,serviceaccounts,networkpolicies,poddisruptionbudgets"
 SCALED = {"autoscaling": {"enabled": True, "maxReplicas": 2}}
 
 

@@ -21,16 +21,36 @@ spec:
   {{- if has "Ingress" $policy.policyTypes }}
   {{- with concat (.ingress | fromYamlArray) $policy.ingress }}
   ingress:
-    {{- toYaml . | nindent 4 }}
+    {{- include "tensorflow-model.networkPolicy.rules" . | nindent 4 }}
   {{- end }}
   {{- end }}
   {{- if has "Egress" $policy.policyTypes }}
   {{- with concat (.egress | fromYamlArray) $policy.egress }}
   egress:
-    {{- toYaml . | nindent 4 }}
+    {{- include "tensorflow-model.networkPolicy.rules" . | nindent 4 }}
   {{- end }}
   {{- end }}
 {{- end }}
+{{- end }}
+
+{{/*
+Rules with the protocol that Kubernetes would put into them. Each list of rules is one field, which then differs from what was
+applied, so that a second manager (Flux after kubectl) would meet a conflict. Takes the rules.
+*/}}
+{{- define "tensorflow-model.networkPolicy.rules" -}}
+{{- $rules := list }}
+{{- range . }}
+  {{- $rule := omit . "ports" }}
+  {{- with .ports }}
+    {{- $ports := list }}
+    {{- range . }}
+      {{- $ports = append $ports (merge (dict) . (dict "protocol" "TCP")) }}
+    {{- end }}
+    {{- $rule = merge $rule (dict "ports" $ports) }}
+  {{- end }}
+  {{- $rules = append $rules $rule }}
+{{- end }}
+{{- toYaml $rules }}
 {{- end }}
 
 {{/*
