@@ -84,7 +84,7 @@ def test_published_key_is_not_trained_again(installed: Release) -> None:
     job = installed.wait_for_job()
     assert "already published: quick/" in training.log(installed, "check")
     assert not training.log(installed, "training"), "user code ran"
-    assert (job.status.completion_time - job.status.start_time).total_seconds() < 30
+    assert (job.status.completion_time - job.status.start_time).total_seconds() < 60
 
 
 def test_another_key_is_a_further_version_and_rollback_trains_nothing(installed: Release, server: Server) -> None:

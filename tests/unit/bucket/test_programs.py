@@ -22,6 +22,7 @@ from model_loader.loading import Loading
 from model_loader.server_status import ServerStatus
 from model_loader.telling import Reason
 from model_publisher import __main__ as publisher
+from model_publisher import config as publisher_config
 from model_publisher import workspace
 from model_store.store import Wanted
 from tests.s3_server import BUCKET, SECRET_KEY, running
@@ -238,3 +239,12 @@ def test_password_in_an_endpoint_is_refused_and_not_repeated(
     told = "".join(capsys.readouterr())
     assert "expected an address like https://s3.example.com, without credentials" in told
     assert "my-password" not in told
+
+
+def test_a_trained_model_is_worth_more_patience_than_none(
+    pod: Pod, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod.at(place)
+    monkeypatch.delenv("STORE_PATIENCE_SECONDS")
+    patience = [publisher_config.parse([command]).store_patience_seconds for command in ("check", "publish")]
+    assert patience == [30, 300]

@@ -25,6 +25,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 KEY = re.compile(r"[0-9a-f]{8,64}")
 RUN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 TERMINATION_LOG = Path("/dev/termination-log")
+PATIENCE = "how long a bucket that does not answer is asked again"
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,6 @@ _RUN = (
     _flag("--model-key", "00000000", _matching(KEY, "8 to 64 hexadecimal digits"), "digest of the training inputs"),
     _flag("--model-store", "/model-store", _path, "directory models are published in"),
     *(_flag(name, "", _unrepeated(convert), summary) for name, convert, summary in FLAGS),
-    _flag("--store-patience-seconds", "300", _seconds, "how long a bucket that does not answer is asked again"),
     _flag("--marker", "/check/published", _path, "file that is there when there is nothing to do"),
     _flag("--workspace", "/workspaces", _path, "directory of checkpoints, logs and fetched data"),
     _flag("--run", "first", _matching(RUN, "the name of a Job"), "the run's folder in the workspace"),
@@ -256,6 +256,8 @@ def _commands() -> None:
 @_with(
     [
         *_RUN,
+        # Nothing is lost by another try of the Job yet.
+        _flag("--store-patience-seconds", "30", _seconds, PATIENCE),
         _flag(
             "--data-uri", "", _uri, "file or archive over https or in a bucket (s3://...) to fetch into the workspace"
         ),
@@ -273,6 +275,8 @@ def _check(**values: Any) -> Check:
 @_with(
     [
         *_RUN,
+        # A training would be.
+        _flag("--store-patience-seconds", "300", _seconds, PATIENCE),
         _flag("--training-config", "", _path_or_none, "JSON file that training was told its parameters in"),
         _flag("--model-dir", "/output/model", _path, "folder training left its SavedModel in"),
         _flag("--result-file", "/output/result.json", _path, "file training left its metrics in"),

@@ -11,6 +11,7 @@ A bucket knows no rename and no lock, but it can refuse to write where something
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import time
 import urllib.parse
@@ -91,10 +92,12 @@ class BucketPublisher:
         """
         path = f"{self.name}/{PROBE_PREFIX}{os.urandom(8).hex()}"
         try:
-            # More than a full disk has left.
-            self.bucket.create(path, bytes(tree.CHUNK_BYTES))
+            # A little first: an endpoint that refuses much of a body may close the connection before it says why.
+            self.bucket.create(path, b"one")
             if self.bucket.create(path, b"another"):
                 raise UnsuitableError(unconditional(self.bucket))
+            # More than a full disk has left.
+            self.bucket.write(path, io.BytesIO(bytes(tree.CHUNK_BYTES)))
         finally:
             with contextlib.suppress(StoreError):
                 self.bucket.remove([path])
