@@ -35,4 +35,4 @@ def test_upgrade_pod_delete_and_rollback_lose_no_request(release: Release, digit
         serving.ready(release)
         wait_for(lambda: set(seen.versions()) == {"1"}, "only version 1 answers", SWITCH_TIMEOUT_SECONDS)
     window.assert_faultless(least=2000)
-    departures.assert_in_time(least=10)
+    departures.assert_in_time(least=8)
