@@ -21,6 +21,9 @@ pytestmark = pytest.mark.timed
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
 def post(body: bytes, *headers: bytes, path: bytes = b"/") -> bytes:
     """Return a POST."""
     lines = [b"POST %s HTTP/1.1" % path, b"Host: a", b"Content-Length: %d" % len(body), *headers, b"", body]
@@ -173,10 +176,21 @@ def test_target_may_be_absolute_and_encoded() -> None:
         (b"POST / HTTP/1.1\r\nContent-Length: 4194305\r\n\r\n", 413),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"100000\r\n" + bytes(1 << 20), None),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"500000\r\n" + bytes(5 << 20), 413),
+        (CHUNKED + b"1\r\na\r\n" * 10_000, 413),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 4_000 + b"0\r\n\r\n",
+            200,
+        ),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + b"6\r\nsix by\r\n" * 50_000
+            + b"0\r\n\r\n",
+            200,
+        ),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"a" * 200_000, 413),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nb: " + b"a" * 200_000, 413),
     ],
-    ids=range(26),
+    ids=range(29),
 )
 def test_bytes_are_answered_with(data: bytes, status: int | None) -> None:
     async def test(run: Running) -> None:

@@ -20,6 +20,7 @@ LOG = logging.getLogger(__name__)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # Further requests that may wait on a connection while one is under way, in bytes that are not looked at yet.
 BACKLOG_BYTES = 64 << 10
+FED_BYTES = 16 << 10
 RETRY = ((b"retry-after", b"1"),)
 
 
@@ -112,9 +113,14 @@ class Connection(asyncio.Protocol):
     # ---- requests
 
     def _feed(self, data: bytes) -> None:
-        self._parser.feed(data)
-        if self._parser.is_wasteful:
-            self._parser.refused = RefusedError(statuses.TOO_LARGE, "expected a body, got little but chunk headers")
+        """Parse a piece at a time: one may hold thousands of chunks, and is refused before the next."""
+        parser = self._parser
+        for start in range(0, len(data), FED_BYTES):
+            parser.feed(data[start : start + FED_BYTES])
+            if parser.is_wasteful:
+                parser.refused = RefusedError(statuses.TOO_LARGE, "expected a body, got little but chunk headers")
+            if parser.refused is not None:
+                return
 
     def _complete(self, request: Request, is_last: bool) -> None:  # noqa: FBT001 - as the parser calls it
         self._queue.append((request, is_last))

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 # What a client that speaks HTTP/2 without asking sends first (RFC 9113, 3.4).
 HTTP2_PREFACE = b"PRI * HTTP/2"
-# Chunks of one byte take six on the wire: what takes more, or has trailers without end, is no honest body.
-WIRE_OVERHEAD = 7
+# Chunks of five bytes take ten on the wire. A body that takes more, but for so many bytes, is cut into pieces that each
+# take a microsecond, or has extensions or trailers without end.
+WIRE_OVERHEAD = 2
+WASTED_BYTES = 16 << 10
 # What every server should take of a path and its query (RFC 9110, 4.1), and no client of ours needs more. It is the one
 # part of a head that takes time, since it is looked through and decoded.
 TARGET_BYTES = 8 << 10
@@ -230,7 +232,7 @@ class Parser:
     @property
     def is_wasteful(self) -> bool:
         """Tell whether what a body has taken on the wire is far more than the body."""
-        return self.is_in_body and self._wire_bytes > self._limits.max_header_bytes + WIRE_OVERHEAD * len(self._body)
+        return self.is_in_body and self._wire_bytes > WASTED_BYTES + WIRE_OVERHEAD * len(self._body)
 
     def _request(self, body: bytes) -> Request:
         target = self._target
