@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timed
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-
-
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
