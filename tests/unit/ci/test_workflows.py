@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from ci import paths
+from ci import paths, tools
 from ci.images import components
 
 if TYPE_CHECKING:
@@ -101,6 +101,12 @@ def test_workflow_may_only_read_but_for_jobs_that_say_more(path: Path) -> None:
     assert workflow(path)["permissions"] == {"contents": "read"}
     writing = {name for name, job in workflow(path)["jobs"].items() if "write" in job.get("permissions", {}).values()}
     assert writing == ({"images", "publish"} if path.stem == "release" else set())
+
+
+def test_sessions_have_a_go_that_can_build_what_they_need() -> None:
+    (job,) = workflow(paths.ROOT / ".github" / "workflows" / "session.yml")["jobs"].values()
+    (setup,) = [step for step in job["steps"] if step.get("uses", "").startswith("actions/setup-go@")]
+    assert tuple(map(int, setup["with"]["go-version"].split("."))) >= tools.GO_MINIMUM
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
