@@ -19,7 +19,7 @@ BUCKET = "models"
 PREFIX = "team"
 SECRET = "s3"  # noqa: S105 - its name
 ACCESS_KEY, SECRET_KEY = "key-of-the-suite", "secret-that-is-nowhere-else"
-TIMEOUT_SECONDS = 90
+TIMEOUT_SECONDS = 240
 
 
 @dataclass

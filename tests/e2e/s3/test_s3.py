@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.e2e.release import Release
     from tests.e2e.s3.conftest import Server
 
-SWITCH_TIMEOUT_SECONDS = 90
+SWITCH_TIMEOUT_SECONDS = 150
 HEAL_TIMEOUT_SECONDS = 180
 BODY = json.dumps({"input": [1, 1, 1, 1]}).encode()
 SPEAKING = ("check", "publisher", "loader")
