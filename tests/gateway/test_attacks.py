@@ -105,6 +105,13 @@ def test_client_that_vanished_is_let_go(line: Server, sent_before: bytes) -> Non
         wait_for(cable.is_let_go, "a client that is silent is let go", 10)
 
 
+@pytest.mark.parametrize("body", ['{"inputs": 5}', '{"inputs": NaN}', '{"inputs": {"x": 5}}'])
+def test_number_alone_is_answered_as_the_server_does(api: Api, line: Server, body: str) -> None:
+    reply, wanted = api.post(PATH, body), line.post(body)
+    assert (reply.status_code, reply.text) == (wanted.status_code, wanted.text)
+    assert reply.status_code in {200, 400}
+
+
 def test_slow_requests_keep_no_probe_waiting(target: tuple[str, Target]) -> None:
     _, process = target
     path = "/readyz" if "api" in target else "/v1/models/line/metadata"

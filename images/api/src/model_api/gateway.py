@@ -192,7 +192,8 @@ class Gateway:
         """Do what `run` does, but raise a server's ServingError in its own words."""
         is_plain = call.version is None and not call.label and not call.outputs
         if is_plain and call.signature.joins_rows:
-            rows = {len(tensor) for tensor in call.inputs.values()}
+            # A number alone has no rows: what the model makes of it is between it and its caller.
+            rows = {len(tensor) if tensor.ndim else 0 for tensor in call.inputs.values()}
             count = next(iter(rows))
             if len(rows) == 1 and 0 < count <= self.config.batch_size:
                 seconds = self.config.request_timeout_seconds
