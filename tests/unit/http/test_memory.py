@@ -37,7 +37,7 @@ def process(monkeypatch: pytest.MonkeyPatch) -> Process:
     made = Process()
     monkeypatch.setattr(memory, "resident_bytes", made.resident_bytes)
     monkeypatch.setattr(memory, "give_back", made.give_back)
-    for name, seconds in (("TICK_SECONDS", 0.01), ("GIVE_BACK_SECONDS", 0.02), ("GIVE_BACK_LAST_SECONDS", 0.3)):
+    for name, seconds in (("TICK_SECONDS", 0.01), ("GIVE_BACK_SECONDS", 0.02), ("GIVE_BACK_MOST_SECONDS", 0.05)):
         monkeypatch.setattr(front, name, seconds)
     return made
 
@@ -57,7 +57,6 @@ def test_what_a_process_needs_is_not_tried_for_for_ever(process: Process) -> Non
     async def test(run: Running) -> None:
         process.used = 300 * MIB
         await run.until(lambda: run.front._resident_bytes == 300 * MIB)
-        # 0.02, 0.04, ... seconds after one another.
-        assert process.tries <= 6
+        assert process.tries == front.GIVE_BACK_TRIES
 
     on_front(test)

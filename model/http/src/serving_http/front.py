@@ -25,9 +25,9 @@ LINGER_SECONDS = 2.0
 # Bodies that began at least so long ago make room for others when there are too many bytes of them.
 YIELD_SECONDS = 1.0
 # By how much a process may grow before free memory is given back, and how soon that is tried: between requests, and
-# where there is always one. What did not help is tried again in twice the time, for what took the memory may still be
-# under way; at last it is what the process needs.
-GROWTH, GIVE_BACK_SECONDS, GIVE_BACK_BUSY_SECONDS, GIVE_BACK_LAST_SECONDS = 1.1, 2.0, 30.0, 120.0
+# where there is always one. What did not help is tried again, less often, for what took the memory may still be under
+# way; after so many tries it is what the process needs.
+GROWTH, GIVE_BACK_SECONDS, GIVE_BACK_BUSY_SECONDS, GIVE_BACK_MOST_SECONDS, GIVE_BACK_TRIES = 1.1, 2.0, 30.0, 8.0, 16
 # Whom a newcomer takes the place of: who has sent nothing, too little, or nothing more, the longest first.
 YIELDING = (Phase.NEW, Phase.HEAD, Phase.IDLE)
 UNDER_WAY = (Phase.HEAD, Phase.BODY, Phase.BUSY, Phase.WRITING)
@@ -62,6 +62,7 @@ class Front:
         # When memory was last given back, how soon it may be again, and how much the process needs.
         self._given_back = 0.0
         self._give_back_seconds = GIVE_BACK_SECONDS
+        self._give_back_tries = 0
         self._resident_bytes = memory.resident_bytes()
         self.is_draining = False
         self.date_keep = self.date_close = b""
@@ -162,17 +163,22 @@ class Front:
             giving = self.loop.run_in_executor(None, memory.give_back)
             giving.add_done_callback(lambda _: self._note_resident(before))
         else:
-            self._give_back_seconds = GIVE_BACK_SECONDS
+            self._begin_to_give_back()
+
+    def _begin_to_give_back(self) -> None:
+        self._give_back_seconds, self._give_back_tries = GIVE_BACK_SECONDS, 0
 
     def _note_resident(self, before: int) -> None:
         """Decide when to try again; take what is left for what is needed once it has not helped for long."""
         left = memory.resident_bytes()
+        self._give_back_tries += 1
         if left * GROWTH <= before:
-            self._give_back_seconds = GIVE_BACK_SECONDS
-        elif self._give_back_seconds < GIVE_BACK_LAST_SECONDS:
-            self._give_back_seconds *= 2
+            self._begin_to_give_back()
+        elif self._give_back_tries < GIVE_BACK_TRIES:
+            self._give_back_seconds = min(GIVE_BACK_MOST_SECONDS, 2 * self._give_back_seconds)
         else:
-            self._resident_bytes, self._give_back_seconds = left, GIVE_BACK_SECONDS
+            self._resident_bytes = left
+            self._begin_to_give_back()
 
     def _late(self, phase: Phase, seconds: float) -> Iterator[Connection]:
         latest = self.loop.time() - seconds
