@@ -89,6 +89,15 @@ def with_null(*keys: str) -> dict[str, Any]:
     return values
 
 
+def without_nulls(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values as one has them who passes over null."""
+    return {
+        name: without_nulls(value) if isinstance(value, dict) else value
+        for name, value in values.items()
+        if value is not None
+    }
+
+
 ALL = dict(walk(KEYS))
 REFUSED = {name: missing for name, key in ALL.items() if (missing := needed(key, name))}
 TAKEN = [name for name in ALL if name not in REFUSED and name not in NEEDED_BY_OTHERS]
@@ -180,7 +189,9 @@ def test_null_of_a_bucket_is_what_is_not_there() -> None:
 @pytest.mark.parametrize("batch", range(BATCH_COUNT))
 def test_null_from_above_a_parent_chart_is_the_same(batch: int, helm: str, parent: Path) -> None:
     values = with_null(*BATCHES[batch])
-    direct = template(yaml.safe_dump(values), helm=helm)
+    # The oldest Helm passes over null that is given from above, and the chart's own value stays.
+    meant = without_nulls(values) if helm == "oldest-helm3" else values
+    direct = template(yaml.safe_dump(meant), helm=helm)
     below = template(yaml.safe_dump({"tensorflow-model": values}), helm=helm, chart=parent)
     assert objects(below) == objects(direct)
 
