@@ -55,10 +55,9 @@ class Server:
 
     def versions(self) -> list[str]:
         """Return the paths of the versions that are published."""
-        found = self.shell(f"find {PREFIX} -name manifest.json").split()
-        return sorted(
-            (path.removesuffix("/manifest.json") for path in found), key=lambda path: int(path.split("/")[-1])
-        )
+        found = self.shell("find . -name manifest.json").split()
+        paths = [path.removeprefix("./").removesuffix("/manifest.json") for path in found]
+        return sorted(paths, key=lambda path: int(path.rpartition("/")[2]))
 
     def _wait(self, count: int) -> None:
         self.release.kubectl("rollout", "status", "deployment/s3", f"--timeout={TIMEOUT_SECONDS}s")
