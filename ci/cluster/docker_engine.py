@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,7 @@ def ensure() -> None:
     started again. Raise StepError with the way out on machines where this is not ours to do.
     """
     if answers():
+        _restart_where_its_runtime_is_gone()
         return
     if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise StepError(
@@ -53,6 +55,19 @@ def ensure() -> None:
             run(["systemctl", "start", "docker"])
         else:
             _start_daemons()
+        _wait()
+
+
+def _restart_where_its_runtime_is_gone() -> None:
+    """Start an engine again whose runtime went with the checkout that started it: it could start no container."""
+    told = run([client(), "info", "--format={{(index .Runtimes .DefaultRuntime).Path}}"]).strip()
+    if not told.startswith("/") or Path(told).exists() or not DOCKER_PID_FILE.exists():
+        return
+    with step(f"restart Docker Engine, whose runtime {told} is gone"):
+        daemon = int(DOCKER_PID_FILE.read_text(encoding="utf-8"))
+        os.kill(daemon, signal.SIGTERM)
+        _until(lambda: not Path(f"/proc/{daemon}").exists(), "dockerd", "stop")
+        _start_daemons()
         _wait()
 
 
@@ -152,11 +167,11 @@ def _wait() -> None:
     _until(answers, "dockerd")
 
 
-def _until(condition: Callable[[], bool], name: str) -> None:
+def _until(condition: Callable[[], bool], name: str, what: str = "start") -> None:
     if not first_true(condition, START_TIMEOUT_SECONDS, POLL_SECONDS)[0]:
         tail = _log(name).read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
         raise StepError(
-            f"{name} did not start within {START_TIMEOUT_SECONDS} s",
+            f"{name} did not {what} within {START_TIMEOUT_SECONDS} s",
             why="\n".join(tail),
             hint=f"read {_log(name)}",
         )

@@ -127,10 +127,11 @@ def _is_healthy() -> bool:
     """Tell whether the API server is ready and every node is Ready."""
     if not kubeconfig().exists():
         return False
-    # Docker restarts the nodes with itself; give them the time a reboot takes before judging.
-    if not succeeds([*_kubectl(), "--request-timeout=5s", "get", "--raw=/readyz"]):
+    # Docker restarts the nodes with itself, and a busy machine is slow: what is not healthy is made anew, with all that
+    # runs there. One that is gone refuses at once.
+    if not succeeds([*_kubectl(), "--request-timeout=30s", "get", "--raw=/readyz"]):
         return False
-    wait = ["wait", "--for=condition=Ready", "nodes", "--all", "--timeout=20s"]
+    wait = ["wait", "--for=condition=Ready", "nodes", "--all", "--timeout=60s"]
     return succeeds([*_kubectl(), *wait]) and len(_node_names()) == len(_running_nodes())
 
 
