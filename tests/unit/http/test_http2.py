@@ -67,7 +67,7 @@ class Echo:
     def __init__(self, stream: Stream, request: Request) -> None:
         self._stream = stream
         self._size = int(request.path[1:] or b"0") if request.path[1:].isdigit() else None
-        self._body = b""
+        self._body = bytearray()
         self.has_left = False
 
     def data(self, piece: memoryview) -> None:
@@ -76,7 +76,7 @@ class Echo:
 
     def end(self) -> None:
         """Answer."""
-        body = self._body if self._size is None else bytes(self._size)
+        body = bytes(self._body if self._size is None else self._size)
         self._stream.answer(b"\x88", body, literal(b"x-end", b"1"))
 
     def left(self) -> None:
@@ -373,28 +373,30 @@ def test_streams_reset_as_fast_as_they_come_end_the_connection(service: Service)
             assert ends_with(connection, GOAWAY) == CALM
 
 
+class Beat:
+    """The longest turn of a loop, in the time of its thread on a processor: what else the machine does is left out."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._last = 0.0
+        self.longest = 0.0
+        loop.call_soon_threadsafe(self._beat)
+
+    def _beat(self) -> None:
+        now = time.thread_time()
+        self.longest = max(self.longest, now - self._last if self._last else 0.0)
+        self._last = now
+        self._loop.call_soon(self._beat)
+
+
 def test_a_turn_of_the_loop_is_short_whatever_comes_at_once() -> None:
-    with serving() as service, http2.connected(service.port) as connection, http2.connected(service.port) as other:
-        stop = threading.Event()
-
-        def flood() -> None:
-            with contextlib.suppress(OSError):
-                while not stop.is_set():
-                    connection.sendall(frame(DATA, 0, 1, b"x") * 20_000)
-
-        connection.sendall(HEAD)
-        flooding = threading.Thread(target=flood)
-        flooding.start()
-        slowest = 0.0
-        for number in range(1, 201, 2):
-            start = time.monotonic()
-            other.sendall(http2.headers(b"/echo", number) + frame(DATA, END_STREAM, number, b"here"))
-            assert body_of(other, number) == b"here"
-            slowest = max(slowest, time.monotonic() - start)
-        stop.set()
-        connection.close()
-        flooding.join(SECONDS)
-        assert slowest < 0.5
+    with serving() as service, http2.connected(service.port) as connection:
+        beat = Beat(service.loop)
+        connection.sendall(
+            http2.headers(b"/1", 1) + frame(DATA, 0, 1, b"x") * 200_000 + frame(DATA, END_STREAM, 1, b"")
+        )
+        assert len(body_of(connection, 1)) == 1
+        assert beat.longest < 0.03
 
 
 def test_draining_answers_what_is_under_way_and_then_closes() -> None:
