@@ -113,6 +113,11 @@ class Server:
             return None
         return int(reply.json()["model_spec"]["version"]) if reply.ok else None
 
+    def wait_for_versions(self, *versions: int, name: str = "") -> None:
+        """Return once these are served: ports are opened when one version of each model is, as upstream does it."""
+        wanted = dict.fromkeys(versions, "AVAILABLE")
+        wait_for(lambda: self.states(name) == wanted, "all versions are served", START_TIMEOUT_SECONDS, self.process)
+
     def stop(self) -> int:
         """Stop it as Kubernetes does and return its exit code."""
         self.channel.close()

@@ -68,6 +68,7 @@ def test_each_version_answers_with_its_own_description(
     (tmp_path / "models.txt").write_text(config)
     flags = (f"--model_config_file={tmp_path / 'models.txt'}", *flags_of(tmp_path))
     with Server(command, None, *flags) as server:
+        server.wait_for_versions(*wanted)
         for number, description in wanted.items():
             for rows in (1, 3):
                 asked: Any = request(SIGNATURE, request=[b""] * rows)

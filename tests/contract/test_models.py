@@ -64,6 +64,7 @@ def server(command: str, base: Path) -> Iterator[Server]:
         f"--reload_config_root={base}",
     )
     with Server(command, None, *flags, name="a") as server:
+        server.wait_for_versions(2, 3)
         yield server
 
 
