@@ -149,7 +149,7 @@ def test_policies_let_the_endpoint_be_reached(bucket: Rendered) -> None:
     policies = {item["metadata"]["name"]: item for item in bucket.of_kind("NetworkPolicy")}
     for component in ("training", "server"):
         egress = policies[f"mnist-tensorflow-model-{component}"]["spec"]["egress"]
-        assert {"ports": [{"port": 9000}]} in egress
+        assert {"ports": [{"port": 9000, "protocol": "TCP"}]} in egress
 
 
 def test_store_is_no_part_of_what_is_trained() -> None:

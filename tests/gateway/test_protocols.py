@@ -294,6 +294,7 @@ def test_versions_and_labels_are_asked_each_with_its_own_signature(tmp_path: Pat
         Server(f"{sys.executable} -m model_server", None, *flags, name="two") as server,
         Api(server.grpc_port, "two") as api,
     ):
+        server.wait_for_versions(1, 2)
         for rest, body, version in (
             (":predict", ids, "2"),
             ("/versions/1:predict", logits, "1"),
