@@ -26,7 +26,8 @@ hypothesis.settings.load_profile("any-machine")
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Append the results of this run to the file that collects them, if there is one."""
     collected = os.environ.get(summary.VARIABLE)
-    if not collected:
+    if not collected or hasattr(terminalreporter.config, "workerinput"):
+        # One of several processes: the one that started them counts what all of them ran.
         return
     stats = terminalreporter.stats
     suite = summary.Suite(

@@ -210,18 +210,20 @@ def equal_headers(target: Target) -> set[int]:
 
 
 def pipelined_requests(target: Target) -> set[int]:
-    """Send 10,000 requests at once on a connection."""
+    """Send thousands of requests at once on a connection."""
+    count, found = 3_000, b"HTTP/1.1 200 "
     with target.connect() as connection:
-        sending = threading.Thread(target=_send, args=(connection, target.good * 10_000))
+        sending = threading.Thread(target=_send, args=(connection, target.good * count))
         sending.start()
-        answers, data = 0, b""
-        while answers < 10_000 and (part := connection.recv(1 << 20)):
-            data = data[-16:] + part
-            answers += part.count(b"HTTP/1.1 200 ")
+        answers, tail = 0, b""
+        while answers < count and (part := connection.recv(1 << 20)):
+            data = tail + part
+            answers += data.count(found)
+            # Shorter than what is looked for: nothing is counted twice, nor missed between two pieces.
+            tail = data[1 - len(found) :]
         connection.shutdown(socket.SHUT_RDWR)
         sending.join()
-    # What is cut between two pieces is counted in neither.
-    return {200} if answers > 9_900 else {0}
+    return {200} if answers == count else {0}
 
 
 def _send(connection: socket.socket, data: bytes) -> None:

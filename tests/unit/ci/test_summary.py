@@ -53,3 +53,17 @@ def test_a_real_run_of_pytest_is_summed_up(tmp_path: Path) -> None:
     assert failure.endswith("test_two.py::test_b")
     assert suite.startswith("some: 1 failed, 1 passed in ")
     assert last.strip("=").startswith(" 1 failed, 1 passed in ")
+
+
+def test_a_run_side_by_side_is_counted_once(tmp_path: Path) -> None:
+    (test := tmp_path / "test_three.py").write_text("".join(f"def test_{number}(): pass\n" for number in range(3)))
+    pytest = [sys.executable, "-m", "pytest", "-q", "-n2", "-p", "tests.conftest", "-p", "no:cacheprovider", str(test)]
+    run = subprocess.run(
+        [sys.executable, "-m", "ci.whole_run", *pytest],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NOX_CURRENT_SESSION": "some"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.splitlines()[-1].strip("=").startswith(" 3 passed in ")
