@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from model_api.batcher import MAXIMUM_EXTRA_CALLS, Batcher
+from model_api import batcher as module
+from model_api.batcher import LONG_CALL_SECONDS, MAXIMUM_EXTRA_CALLS, Batcher
 from model_api.errors import InputError, TooSlowError, UnavailableError
 from model_description.signature import Signature, TensorSpec
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 OPEN = TensorSpec("x", "float64", (None, None))
 SIGNATURE = Signature("serving_default", {"x": OPEN}, {"y": OPEN})
+
+
+@pytest.fixture(autouse=True)
+def calls_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every call count as a long one, so that two are under way at once; see the last tests for short ones."""
+    monkeypatch.setattr(module, "LONG_CALL_SECONDS", 0.0)
 
 
 class Model:
@@ -233,5 +240,53 @@ def test_who_would_wait_in_vain_is_refused_at_once() -> None:
         model.go.set()
         share = await batcher.submit(SIGNATURE, row(6), 1, 5)
         assert float(share.outputs["y"][0, 0]) == 6
+
+    asyncio.run(story())
+
+
+def test_one_call_is_under_way_while_it_is_short_and_a_second_once_it_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LONG_CALL_SECONDS", LONG_CALL_SECONDS)
+
+    async def story() -> None:
+        model = Model()
+        batcher = Batcher(model.ask, lambda: 1, batch_size=4, queue_size=100)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        tasks = await submitted(batcher, 0, 1, 2)
+        while len(model.calls) < 2:  # noqa: ASYNC110 - the model tells nobody
+            await asyncio.sleep(0)
+        assert loop.time() - began >= LONG_CALL_SECONDS
+        assert model.calls == [1, 2]
+        model.go.set()
+        assert len(await asyncio.gather(*tasks)) == 3
+
+    asyncio.run(story())
+
+
+def test_a_whole_batch_waits_for_no_long_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LONG_CALL_SECONDS", 60.0)
+
+    async def story() -> None:
+        model = Model()
+        batcher = Batcher(model.ask, lambda: 1, batch_size=4, queue_size=100)
+        tasks = await submitted(batcher, *range(5))
+        await asyncio.sleep(0)
+        assert model.calls == [1, 4]
+        model.go.set()
+        assert len(await asyncio.gather(*tasks)) == 5
+
+    asyncio.run(story())
+
+
+def test_what_came_during_a_short_call_goes_out_together_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LONG_CALL_SECONDS", 60.0)
+
+    async def story() -> None:
+        model = Model()
+        batcher = Batcher(model.ask, lambda: 1, batch_size=4, queue_size=100)
+        tasks = await submitted(batcher, *range(4))
+        model.go.set()
+        assert len(await asyncio.gather(*tasks)) == 4
+        assert model.calls == [1, 3]
 
     asyncio.run(story())
