@@ -209,6 +209,7 @@ BLOCK = HEAD[9:]
         (frame(CONTINUATION, END_HEADERS, 1, b""), PROTOCOL),
         (frame(HEADERS, 0, 1, bytes(20_000)), FRAME_SIZE),
         (http2.headers(b"/", 3) + http2.headers(b"/", 1), CLOSED),
+        (HEAD + frame(RESET, 0, 1, bytes(4)) + HEAD, CLOSED),
         (frame(RESET, 0, 1, bytes(4)), PROTOCOL),
         (frame(RESET, 0, 0, bytes(4)), PROTOCOL),
         (HEAD + frame(RESET, 0, 1, bytes(3)), FRAME_SIZE),

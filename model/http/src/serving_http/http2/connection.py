@@ -513,6 +513,8 @@ class Connection(asyncio.Protocol):
         stream = self._streams.get(number)
         if stream is not None:
             self._let_go(stream)
+            # The peer has ended it, and knows: nothing of it is under way.
+            self._cut.discard(number)
 
     def _take_priority(self, number: int, content: bytes) -> None:
         _expect(number > 0, frames.PROTOCOL_ERROR, "PRIORITY on no stream")
