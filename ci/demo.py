@@ -142,12 +142,20 @@ def _follow_training(up: providers.Cluster) -> None:
 
 def _training_job(up: providers.Cluster) -> str:
     where = (f"--namespace={NAMESPACE}", f"--kubeconfig={up.kubeconfig}")
-    # By its kind: the ConfigMap of its files has a name of the same form.
-    manifest = run([tools.helm(), "get", "manifest", RELEASE, *where])
-    found = re.search(rf"^kind: Job\nmetadata:\n  name: ({FULLNAME}-training-[0-9a-f]+)$", manifest, re.MULTILINE)
-    if found is None:
+    name = training_job_of(run([tools.helm(), "get", "manifest", RELEASE, *where]))
+    if not name:
         raise StepError(f"release {RELEASE} has no training Job", hint="nox -s down, then nox -s demo")
-    return found[1]
+    return name
+
+
+def training_job_of(manifest: str) -> str:
+    """Return the name of the training Job of the release's manifest, "" where there is none.
+
+    By its kind: the ConfigMap of its files has a name of the same form.
+    """
+    pattern = rf"^kind: Job\nmetadata:\n  name: \"?({FULLNAME}-training-[0-9a-f]+)\"?$"
+    found = re.search(pattern, manifest, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _wait_for_start(up: providers.Cluster, job: str, container: str) -> str:

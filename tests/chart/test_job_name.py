@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from ci import paths
+from ci import demo, paths
 from tests.chart.rendering import KEY, SERVING, Rendered, at, environment, render, template
 
 if TYPE_CHECKING:
@@ -250,3 +250,8 @@ def test_new_inputs_roll_the_server() -> None:
     after = render({"training": {"params": {"epochs": 6}}}).workload("server")
     assert at(before, "spec.template.metadata.labels")[KEY] == names().key
     assert at(after, "spec.template.metadata.labels")[KEY] == names({"training": {"params": {"epochs": 6}}}).key
+
+
+def test_the_demo_finds_the_job_in_what_helm_says_of_its_release() -> None:
+    rendered = render()
+    assert demo.training_job_of(rendered.text) == at(rendered.workload("training"), "metadata.name")
