@@ -36,10 +36,21 @@ def test_a_failed_session_without_failed_tests_is_an_error() -> None:
     assert last.strip("=") == " 87 passed, 1 error in 17.83s "
 
 
-def test_a_real_run_of_pytest_is_summed_up(tmp_path: Path) -> None:
-    (test := tmp_path / "test_two.py").write_text("def test_a(): pass\ndef test_b(): assert 0\n")
-    pytest = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider", str(test)]
-    run = subprocess.run(
+def whole_run(test: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a file of tests as a whole run does."""
+    pytest = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        *options,
+        "-p",
+        "tests.conftest",
+        "-p",
+        "no:cacheprovider",
+        str(test),
+    ]
+    return subprocess.run(
         [sys.executable, "-m", "ci.whole_run", *pytest],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "NOX_CURRENT_SESSION": "some"},
@@ -47,6 +58,11 @@ def test_a_real_run_of_pytest_is_summed_up(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
+
+
+def test_a_real_run_of_pytest_is_summed_up(tmp_path: Path) -> None:
+    (test := tmp_path / "test_two.py").write_text("def test_a(): pass\ndef test_b(): assert 0\n")
+    run = whole_run(test)
     *_, failure, suite, last = run.stdout.splitlines()
     assert run.returncode == 1
     assert failure.startswith("FAILED ")
@@ -57,13 +73,4 @@ def test_a_real_run_of_pytest_is_summed_up(tmp_path: Path) -> None:
 
 def test_a_run_side_by_side_is_counted_once(tmp_path: Path) -> None:
     (test := tmp_path / "test_three.py").write_text("".join(f"def test_{number}(): pass\n" for number in range(3)))
-    pytest = [sys.executable, "-m", "pytest", "-q", "-n2", "-p", "tests.conftest", "-p", "no:cacheprovider", str(test)]
-    run = subprocess.run(
-        [sys.executable, "-m", "ci.whole_run", *pytest],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "NOX_CURRENT_SESSION": "some"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout.splitlines()[-1].strip("=").startswith(" 3 passed in ")
+    assert whole_run(test, "-n2").stdout.splitlines()[-1].strip("=").startswith(" 3 passed in ")
