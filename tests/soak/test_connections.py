@@ -32,7 +32,7 @@ def _files() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = COUNT + 1000
     if hard != resource.RLIM_INFINITY and hard < wanted:
-        pytest.skip(f"the system allows {hard} open files")
+        pytest.fail(f"the system allows {hard} open files, {wanted} are needed: raise `ulimit -Hn`")
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 

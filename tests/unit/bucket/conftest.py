@@ -46,9 +46,9 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """Yield a server that runs; it is built with Go, which not everybody has."""
+    """Yield a server that runs. Without Go there is none, and the tests fail: nothing else shows that S3 works."""
     if not tools.has_go():
-        pytest.skip("the S3 server of these tests is built with Go 1.26 or newer, which is not on PATH")
+        pytest.fail("the S3 server of these tests is built with Go 1.26 or newer, which is not on PATH: install it")
     with running(tmp_path_factory.mktemp("s3")) as server:
         yield server
 

@@ -50,6 +50,7 @@ _BROKEN = (
     EOFError,
     ValueError,
     RecursionError,
+    # zipfile's word for a compression it does not know.
     NotImplementedError,
 )
 
