@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -106,10 +107,10 @@ def _interrupted(served: Release, values: dict[str, Any], *, is_killed: bool) ->
     with served.upgrading(values) as helm:
         wait_for(lambda: {pod.metadata.name for pod in served.pods("api")} - before, "a new pod is there", 60)
         assert helm.poll() is None, "helm has already ended"
-        if is_killed:
-            helm.kill()
-        else:
-            helm.terminate()
+        helm.send_signal(signal.SIGKILL if is_killed else signal.SIGTERM)
+        assert helm.stdout is not None
+        told = helm.stdout.read()
+    assert is_killed or "has been cancelled" in told, told
 
 
 def test_upgrade_that_is_terminated_is_repeated(served: Release, seen: Traffic) -> None:

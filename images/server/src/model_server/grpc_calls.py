@@ -7,7 +7,6 @@ lives on the event loop of grpc_listener.py; only what runs in a turn is on a th
 from __future__ import annotations
 
 import asyncio
-import collections
 import math
 import time
 import urllib.parse
@@ -339,7 +338,7 @@ class Turns:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         # As turns are taken.
         self._free = threads
-        self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
+        self._waiting: dict[asyncio.Future[None], None] = {}
 
     async def run(self, work: Callable[[], bytes], done: Callable[[], None]) -> bytes:
         """Return what work returns on a thread; `done` is called on the loop once nothing of it is held any more."""
@@ -362,13 +361,13 @@ class Turns:
             self._free -= 1
             return
         mine = loop.create_future()
-        self._waiting.append(mine)
+        self._waiting[mine] = None
         try:
             await mine
         except asyncio.CancelledError:
-            if mine.cancelled():
-                self._waiting.remove(mine)
-            else:
+            # A turn may have passed it by already: it is cancelled first, and told of it later.
+            self._waiting.pop(mine, None)
+            if not mine.cancelled():
                 # The turn came, and the cancellation with it.
                 self._pass_on()
             raise
@@ -379,7 +378,8 @@ class Turns:
 
     def _pass_on(self) -> None:
         while self._waiting:
-            next_one = self._waiting.popleft()
+            next_one = next(iter(self._waiting))
+            del self._waiting[next_one]
             if not next_one.done():
                 next_one.set_result(None)
                 return
