@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 
 import pytest
@@ -33,15 +34,15 @@ def test_each_runs_in_its_turn(turns: Turns) -> None:
     async def ask() -> list[bytes]:
         until = threading.Event()
         first = await _begun(turns, until)
-        others = [asyncio.create_task(turns.run(lambda n=n: b"%d" % n, lambda: None)) for n in range(3)]
+        others = [asyncio.create_task(turns.run(functools.partial(bytes, [n]), lambda: None)) for n in range(3)]
         until.set()
         return await asyncio.gather(first, *others)
 
-    assert asyncio.run(ask()) == [b"first", b"0", b"1", b"2"]
+    assert asyncio.run(ask()) == [b"first", b"\0", b"\1", b"\2"]
 
 
 def test_who_leaves_as_its_turn_comes_is_cancelled_and_passes_it_on(turns: Turns) -> None:
-    async def leave() -> tuple[list[object], list[str], bytes]:
+    async def leave() -> tuple[list[bytes | BaseException], list[str], bytes]:
         until, ran, done = threading.Event(), [], []
         first = await _begun(turns, until)
 
