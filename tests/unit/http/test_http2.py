@@ -17,11 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving_http import listener
-from serving_http.http2 import connection as http2_connection
 from serving_http.http2 import frames as http2_frames
-from serving_http.http2.connection import Connection, Limits, Stream
+from serving_http.http2.connection import Connection
 from serving_http.http2.frames import ConnectionFault, Reader, literal
 from serving_http.http2.headers import Headers
+from serving_http.http2.limits import Limits
+from serving_http.http2.patience import USELESS_FRAMES
 from tests import http2
 from tests.http2 import (
     CONTINUATION,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from serving_http.http2.request import Request
+    from serving_http.http2.streams import Stream
 
 pytestmark = pytest.mark.timed
 
@@ -359,7 +361,7 @@ def test_a_peer_that_resets_or_goes_is_told_to_the_taker(service: Service) -> No
 def test_frames_to_no_purpose_end_the_connection_and_nobody_elses(one: bytes) -> None:
     with serving() as service, http2.connected(service.port) as connection, http2.connected(service.port) as other:
         with contextlib.suppress(ConnectionError, TimeoutError):
-            connection.sendall(one * 3 * http2_connection.USELESS_FRAMES)
+            connection.sendall(one * 3 * USELESS_FRAMES)
         with contextlib.suppress(ConnectionError):
             assert ends_with(connection, GOAWAY) == CALM
         other.sendall(HEAD + frame(DATA, END_STREAM, 1, b"here"))

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from serving_http.http2.connection import Stream
     from serving_http.http2.request import Request
+    from serving_http.http2.streams import Stream
 
 # A message that has not arrived whole by then is slow: it makes room when the budget is used up.
 SLOW_SECONDS = 2.0
@@ -66,7 +66,7 @@ class Method(Protocol):
 
 
 class Call:
-    """One call; a Taker of its stream (serving_http.http2.connection)."""
+    """One call; a Taker of its stream (serving_http.http2.streams)."""
 
     __slots__ = (
         "_buffer",

@@ -21,8 +21,9 @@ from model_server.grpc_methods import Methods
 from model_server.grpc_tls import Certificates
 from serving_codec.status import Code, ServingError
 from serving_http import listener
-from serving_http.http2.connection import NOBODY, Connection
+from serving_http.http2.connection import Connection
 from serving_http.http2.frames import literal
+from serving_http.http2.streams import NOBODY
 
 if TYPE_CHECKING:
     import ssl
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from model_server.grpc_calls import Method
     from model_server.manager import Manager
     from model_server.predict import Options
-    from serving_http.http2.connection import Stream, Taker
     from serving_http.http2.request import Request
+    from serving_http.http2.streams import Stream, Taker
 
 LOG = logging.getLogger(__name__)
 SWEEP_SECONDS = 1.0

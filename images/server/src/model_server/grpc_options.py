@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from model_server.grpc_calls import Limits as CallLimits
-from serving_http.http2.connection import Limits as ConnectionLimits
+from serving_http.http2.limits import Limits as ConnectionLimits
 
 if TYPE_CHECKING:
     from model_server.flags import Flags

@@ -34,6 +34,12 @@ class ConnectionFault(Exception):  # noqa: N818 - RFC 9113 says "connection erro
         self.words = words
 
 
+def expect(is_so: object, code: int, words: str) -> None:
+    """Raise ConnectionFault, with an error code and words, for what is not so."""
+    if not is_so:
+        raise ConnectionFault(code, words)
+
+
 def frame(kind: int, flags: int, stream: int, content: bytes) -> bytes:
     """Return a frame's bytes."""
     return struct.pack(">I", len(content))[1:] + bytes((kind, flags)) + struct.pack(">I", stream) + content
@@ -69,13 +75,35 @@ def _text(value: bytes) -> bytes:
     return bytes(encode_integer(len(value), 7)) + value
 
 
-def unpadded(content: bytes | bytearray | memoryview, flags: int) -> bytes | bytearray | memoryview:
+def unpadded(content: bytes, flags: int) -> bytes:
     """Return a frame's content without its padding; raise ConnectionFault for more padding than there is content."""
     if not flags & PADDED:
         return content
-    if not content or content[0] >= len(content):
-        raise ConnectionFault(PROTOCOL_ERROR, "padding is longer than its frame")
+    expect(content and content[0] < len(content), PROTOCOL_ERROR, "padding is longer than its frame")
     return content[1 : len(content) - content[0]]
+
+
+def settings_in(content: bytes) -> dict[int, int]:
+    """Return what a frame of settings says, of each the last; raise ConnectionFault for what none may say (6.5.2)."""
+    expect(len(content) % 6 == 0, FRAME_SIZE_ERROR, "SETTINGS")
+    said: dict[int, int] = dict(struct.iter_unpack(">HI", content))
+    expect(said.get(ENABLE_PUSH, 0) <= 1, PROTOCOL_ERROR, "ENABLE_PUSH")
+    expect(said.get(INITIAL_WINDOW_SIZE, 0) <= LARGEST_WINDOW, FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE")
+    is_allowed = PEER_FRAME_BYTES <= said.get(MAX_FRAME_SIZE, PEER_FRAME_BYTES) <= LARGEST_FRAME_BYTES
+    expect(is_allowed, PROTOCOL_ERROR, "MAX_FRAME_SIZE")
+    return said
+
+
+def window_in(content: bytes) -> int:
+    """Return by how much a window grows; raise ConnectionFault for a malformed frame."""
+    expect(len(content) == 4, FRAME_SIZE_ERROR, "WINDOW_UPDATE")  # noqa: PLR2004
+    return int.from_bytes(content, "big") & LARGEST_WINDOW
+
+
+def expect_no_cycle(stream: int, priority: bytes) -> None:
+    """Raise ConnectionFault where a stream's priority says that it depends on itself (RFC 7540, 5.3.1)."""
+    depends = int.from_bytes(priority[:4], "big") & LAST_STREAM
+    expect(depends != stream, PROTOCOL_ERROR, "a stream depends on itself")
 
 
 class Reader:

@@ -9,7 +9,7 @@ from serving_http.http2 import frames
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 
 # A peer widens a window of the stream and one of the connection, and may do it by halves.
@@ -51,6 +51,22 @@ class Outbox:
     def is_empty(self) -> bool:
         """Tell whether nothing waits to be sent."""
         return not self._unsent
+
+    def obey(self, settings: dict[int, int], streams: Iterable[Receiver]) -> None:
+        """Send as the peer's settings say from now on; raise ConnectionFault for a window that grows too large."""
+        self.frame_bytes = settings.get(frames.MAX_FRAME_SIZE, self.frame_bytes)
+        more = settings.get(frames.INITIAL_WINDOW_SIZE, self.first_window) - self.first_window
+        if not more:
+            return
+        self.first_window += more
+        for stream in streams:
+            # It may become negative, which is as it should be (RFC 9113, 6.9.2).
+            stream.window += more
+            frames.expect(stream.window <= frames.LARGEST_WINDOW, frames.FLOW_CONTROL_ERROR, "a window")
+
+    def say(self, frame: bytes) -> None:
+        """Send a frame that no window holds back."""
+        self.transport.write(frame)
 
     def answer(self, stream: Receiver, head: bytes, body: bytes, tail: bytes) -> None:
         """Send a whole answer, as blocks and a body."""
