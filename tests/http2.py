@@ -52,10 +52,17 @@ def connected(port: int) -> Iterator[socket.socket]:
 
 def frames(connection: socket.socket) -> Iterator[tuple[int, int, int, bytes]]:
     """Yield what the server sends: type, flags, stream, content; to the end of the connection."""
-    while head := connection.recv(9, socket.MSG_WAITALL):
-        size = int.from_bytes(head[:3], "big")
-        content = connection.recv(size, socket.MSG_WAITALL) if size else b""
+    while len(head := _received(connection, 9)) == 9:
+        content = _received(connection, int.from_bytes(head[:3], "big"))
         yield head[3], head[4], int.from_bytes(head[5:], "big"), content
+
+
+def _received(connection: socket.socket, size: int) -> bytes:
+    """Return so many bytes, or fewer at the end; MSG_WAITALL waits for nothing where a socket has a timeout."""
+    data = bytearray()
+    while len(data) < size and (piece := connection.recv(size - len(data))):
+        data += piece
+    return bytes(data)
 
 
 def status(connection: socket.socket, wanted: int) -> tuple[int, str]:

@@ -402,6 +402,41 @@ def test_a_turn_of_the_loop_is_short_whatever_comes_at_once() -> None:
         assert beat.longest < 0.03
 
 
+def test_settings_that_change_windows_again_and_again_hold_nobody() -> None:
+    streams = 1000
+    with (
+        serving(dataclasses.replace(LIMITS, streams=streams)) as service,
+        http2.connected(service.port) as connection,
+    ):
+        connection.sendall(b"".join(http2.headers(b"/echo", number) for number in range(1, 2 * streams, 2)))
+        wait_for(lambda: len(service.takers) == streams, "all have begun", SECONDS)
+        beat = Beat(service.loop)
+        connection.sendall(frame(SETTINGS, 0, 0, b"".join(b"\0\4\0\0\0" + bytes([size % 2]) for size in range(2700))))
+        connection.sendall(frame(PING, 0, 0, bytes(8)))
+        next(kind for kind, flags, _, _ in http2.frames(connection) if kind == PING and flags & 1)
+        assert beat.longest < 0.03
+
+
+def test_who_breaks_a_rule_and_reads_nothing_is_let_go() -> None:
+    with serving() as service, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(SECONDS)
+        connection.connect(("127.0.0.1", service.port))
+        wide = (2**31 - 1).to_bytes(4, "big")
+        asked = (
+            http2.headers(b"/9000000", number) + frame(DATA, END_STREAM, number, b"") for number in range(1, 20, 2)
+        )
+        connection.sendall(
+            http2.PREFACE
+            + frame(SETTINGS, 0, 0, b"\0\4" + wide)
+            + frame(WINDOW, 0, 0, (2**31 - 1 - 65_535).to_bytes(4, "big"))
+            + b"".join(asked)
+            + frame(DATA, 0, 0, b"")
+        )
+        wait_for(lambda: bool(service.takers), "it has asked", SECONDS)
+        wait_for(lambda: not service.connections, "it is let go", SECONDS)
+
+
 def test_draining_answers_what_is_under_way_and_then_closes() -> None:
     with serving() as service, http2.connected(service.port) as connection:
         connection.sendall(HEAD + frame(PING, 0, 0, bytes(8)))

@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
         # When it was last heard, when its last stream was over, and when it was asked whether it is there.
         self._heard = self._used = self._opened
         self._pinged = 0.0
-        # On the way out: whether the peer has broken a rule, or is told to ask elsewhere.
+        # On the way out: whether nothing more is taken of the peer, and whether it is told to ask elsewhere.
         self._is_failed = False
         self._is_draining = False
 
@@ -94,6 +94,8 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=UNREAD_BYTES)
         self._is_counted = self._service.opened(self)
         if not self._is_counted:
+            # Under TLS something may still come.
+            self._is_failed = True
             self._transport.write(frames.goaway(0, frames.ENHANCE_YOUR_CALM, "too many connections"))
             self._transport.close()
             return
@@ -145,7 +147,6 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Let all streams go."""
-        self._outbox.clear()
         self._streams.let_all_go()
         if self._is_counted:
             self._service.closed(self)
@@ -232,13 +233,14 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _fail(self, fault: ConnectionFault) -> None:
-        """Say why, and close after a moment: a socket that is closed with bytes unread loses what was said last."""
+        """Say why, and close a moment later: a socket that is closed with bytes unread loses what was said last."""
         self._is_failed = True
         self._transport.write(frames.goaway(self._inbox.last, fault.code, fault.words))
         self._streams.let_all_go()
         if self._transport.can_write_eof():
             self._transport.write_eof()
-        self._loop.call_later(LINGER_SECONDS, self._transport.close)
+        # Not close: that would wait for a peer that reads nothing.
+        self._loop.call_later(LINGER_SECONDS, self._transport.abort)
 
     def abort(self) -> None:
         """Close at once."""

@@ -210,7 +210,6 @@ class Inbox:
             return
         self._outbox.obey(frames.settings_in(content), self._under_way.values())
         self._outbox.say(frames.frame(frames.SETTINGS, frames.ACK, 0, b""))
-        self._outbox.send_more()
 
     def _take_window(self, number: int, content: bytes) -> None:
         size = frames.window_in(content)
@@ -218,17 +217,16 @@ class Inbox:
             self._outbox.updates_due -= 1
             self._patience.forgive(1)
         if number == 0:
-            expect(size > 0, frames.PROTOCOL_ERROR, "a window grows by 0")
-            self._outbox.window += size
-            expect(self._outbox.window <= frames.LARGEST_WINDOW, frames.FLOW_CONTROL_ERROR, "the window is too large")
+            self._outbox.widen(size)
+            return
+        self._expect_begun(number)
+        stream = self._under_way.get(number)
+        if stream is None:
+            return
+        if not size or stream.window + size > frames.LARGEST_WINDOW:
+            self._reset(stream, frames.FLOW_CONTROL_ERROR if size else frames.PROTOCOL_ERROR)
         else:
-            self._expect_begun(number)
-            stream = self._under_way.get(number)
-            if stream is not None:
-                stream.window += size
-                if not size or stream.window > frames.LARGEST_WINDOW:
-                    self._reset(stream, frames.FLOW_CONTROL_ERROR if size else frames.PROTOCOL_ERROR)
-        self._outbox.send_more()
+            self._outbox.widen_stream(stream, size)
 
     def _take_ping(self, flags: int, number: int, content: bytes) -> None:
         expect(number == 0, frames.PROTOCOL_ERROR, "PING on a stream")

@@ -1,4 +1,4 @@
-"""What a connection sends: as much as the peer's windows and the network take, each answer in its turn."""
+"""What a connection sends: as much as the peer's windows and the network take, each message in its turn."""
 
 from __future__ import annotations
 
@@ -14,21 +14,28 @@ if TYPE_CHECKING:
 
 # A peer widens a window of the stream and one of the connection, and may do it by halves.
 UPDATES_PER_FRAME = 4
+# What is left of some bytes, the flags of their last frame, and trailers where they are its stream's last.
+Part = tuple[memoryview, int, bytes]
 
 
-class Receiver(Protocol):
-    """A stream, as far as sending goes."""
+class Sender(Protocol):
+    """A stream, as far as sending goes; `window` is what its peer takes of it."""
 
     number: int
     window: int
+
+
+class Answering(Sender, Protocol):
+    """A stream that is answered; `is_ended` tells whether its peer has said all."""
+
     is_ended: bool
-    is_open: bool
-    # Whether something of it waits for a window.
-    is_waiting: bool
 
 
 class Outbox:
-    """Frames on their way. A stream whose last frame is sent is given to `sent`."""
+    """Frames on their way. A stream whose answer is sent is given to `sent`.
+
+    What waits is found by its stream: a peer that widens windows by a byte costs the same however many others wait.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sent: Callable[[Any], None]) -> None:
         # For the life of the connection.
@@ -39,20 +46,18 @@ class Outbox:
         self.first_window = frames.PEER_WINDOW
         self.frame_bytes = frames.PEER_FRAME_BYTES
         self.window = frames.PEER_WINDOW
-        # As answers come: stream, bytes, and trailers where they are its last.
-        self._unsent: deque[tuple[Receiver, memoryview, bytes]] = deque()
+        # As messages come: what waits of each stream, which is never nothing. While the connection's window is open and
+        # the network takes more, every one of them waits for its own window.
+        self._unsent: dict[Sender, deque[Part]] = {}
         self._is_paused = False
         # Since when nothing could be sent, on the loop's clock; 0 while nothing waits.
         self.stalled_since = 0.0
         # How often the peer may widen its windows for what it was sent.
         self.updates_due = 0
 
-    @property
-    def is_empty(self) -> bool:
-        """Tell whether nothing waits to be sent."""
-        return not self._unsent
+    # ---- the peer's windows, and the network
 
-    def obey(self, settings: dict[int, int], streams: Iterable[Receiver]) -> None:
+    def obey(self, settings: dict[int, int], streams: Iterable[Sender]) -> None:
         """Send as the peer's settings say from now on; raise ConnectionFault for a window that grows too large."""
         self.frame_bytes = settings.get(frames.MAX_FRAME_SIZE, self.frame_bytes)
         more = settings.get(frames.INITIAL_WINDOW_SIZE, self.first_window) - self.first_window
@@ -63,37 +68,22 @@ class Outbox:
             # It may become negative, which is as it should be (RFC 9113, 6.9.2).
             stream.window += more
             frames.expect(stream.window <= frames.LARGEST_WINDOW, frames.FLOW_CONTROL_ERROR, "a window")
+        self._send_more()
 
-    def say(self, frame: bytes) -> None:
-        """Send a frame that no window holds back."""
-        self.transport.write(frame)
+    def widen(self, size: int) -> None:
+        """Send so many bytes more on the connection; raise ConnectionFault where a window cannot grow by that."""
+        frames.expect(size > 0, frames.PROTOCOL_ERROR, "a window grows by 0")
+        was_shut = self.window <= 0
+        self.window += size
+        frames.expect(self.window <= frames.LARGEST_WINDOW, frames.FLOW_CONTROL_ERROR, "the window is too large")
+        if was_shut:
+            self._send_more()
 
-    def answer(self, stream: Receiver, head: bytes, body: bytes, tail: bytes) -> None:
-        """Send a whole answer, as blocks and a body."""
-        number = stream.number
-        block = frames.frame(frames.HEADERS, frames.END_HEADERS, number, head) if head else b""
-        trailers = frames.frame(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, number, tail)
-        if not stream.is_ended:
-            # The peer need not send the rest (8.1).
-            trailers += frames.reset(number, frames.NO_ERROR)
-        size = len(body)
-        if self._unsent or size > min(self.frame_bytes, self.window, stream.window):
-            self.transport.write(block)
-            self._enqueue(stream, body, trailers)
-            return
-        if size:
-            self.window -= size
-            self.updates_due += UPDATES_PER_FRAME
-            block += frames.frame(frames.DATA, 0, number, body)
-        self.transport.write(block + trailers)
-        self._sent(stream)
-
-    def send(self, stream: Receiver, head: bytes, body: bytes) -> None:
-        """Send headers, where there are any, and some of a body."""
-        if head:
-            self.transport.write(frames.frame(frames.HEADERS, frames.END_HEADERS, stream.number, head))
-        if body:
-            self._enqueue(stream, body, b"")
+    def widen_stream(self, stream: Sender, size: int) -> None:
+        """Send so many bytes more on a stream."""
+        stream.window += size
+        if stream in self._unsent:
+            self._send_of(stream)
 
     def pause(self) -> None:
         """Send nothing while the network takes no more."""
@@ -104,53 +94,106 @@ class Outbox:
         """Send again."""
         self._is_paused = False
         self.stalled_since = self._loop.time() if self._unsent else 0.0
-        self.send_more()
+        self._send_more()
 
-    def clear(self) -> None:
-        """Send nothing more."""
-        self._unsent.clear()
+    # ---- messages
 
-    def _enqueue(self, stream: Receiver, body: bytes, trailers: bytes) -> None:
+    def say(self, frame: bytes) -> None:
+        """Send a frame that no window holds back."""
+        self.transport.write(frame)
+
+    def answer(self, stream: Answering, head: bytes, body: bytes, tail: bytes) -> None:
+        """Send a whole answer, as blocks and a body: in one write, unless something of it has to wait."""
+        number = stream.number
+        block = frames.frame(frames.HEADERS, frames.END_HEADERS, number, head) if head else b""
+        trailers = frames.frame(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, number, tail)
+        if not stream.is_ended:
+            # The peer need not send the rest (8.1).
+            trailers += frames.reset(number, frames.NO_ERROR)
+        size = len(body)
+        if self._unsent or self._is_paused or size > min(self.frame_bytes, self.window, stream.window):
+            self.transport.write(block)
+            self._enqueue(stream, body, 0, trailers)
+            return
+        if size:
+            self.window -= size
+            self.updates_due += UPDATES_PER_FRAME
+            block += frames.frame(frames.DATA, 0, number, body)
+        self.transport.write(block + trailers)
+        self._sent(stream)
+
+    def ask(self, stream: Sender, head: bytes, body: bytes) -> None:
+        """Send a whole request, as a block and a body: in one write, unless something of it has to wait."""
+        number, size = stream.number, len(body)
+        block = frames.frame(frames.HEADERS, frames.END_HEADERS, number, head)
+        if self._unsent or self._is_paused or size > min(self.frame_bytes, self.window, stream.window):
+            self.transport.write(block)
+            self._enqueue(stream, body, frames.END_STREAM, b"")
+            return
+        self.window -= size
+        stream.window -= size
+        self.transport.write(block + frames.frame(frames.DATA, frames.END_STREAM, number, body))
+
+    def send(self, stream: Sender, head: bytes, body: bytes) -> None:
+        """Send headers, where there are any, and some of a body."""
+        if head:
+            self.transport.write(frames.frame(frames.HEADERS, frames.END_HEADERS, stream.number, head))
+        if body:
+            self._enqueue(stream, body, 0, b"")
+
+    def drop(self, stream: Sender) -> None:
+        """Send nothing more of a stream."""
+        if self._unsent.pop(stream, None) is not None:
+            self._note_waiting()
+
+    # ---- what waits
+
+    def _enqueue(self, stream: Sender, body: bytes, flags: int, trailers: bytes) -> None:
         if not self._unsent and not self._is_paused:
             self.stalled_since = self._loop.time()
-        self._unsent.append((stream, memoryview(body), trailers))
-        self.send_more()
+        parts = self._unsent.setdefault(stream, deque())
+        parts.append((memoryview(body), flags, trailers))
+        if len(parts) == 1:
+            self._send_of(stream)
 
-    def send_more(self) -> None:
-        """Send what has become possible."""
-        if not self._unsent:
-            return
-        before, unsent = self.window, self._unsent
-        self._unsent = deque()
-        ended = False
-        for stream, _, _ in unsent:
-            stream.is_waiting = False
-        for stream, body, trailers in unsent:
-            if not stream.is_open:
-                continue
-            rest = body if stream.is_waiting else self._send_part(stream, body)
-            if len(rest) or stream.is_waiting or self._is_paused:
-                # What is behind it waits for it.
-                stream.is_waiting = True
-                self._unsent.append((stream, rest, trailers))
-            elif trailers:
+    def _send_more(self) -> None:
+        """Send what has become possible, of each stream in its turn."""
+        for stream in list(self._unsent):
+            if self.window <= 0 or self._is_paused:
+                return
+            self._send_of(stream)
+
+    def _send_of(self, stream: Sender) -> None:
+        """Send as much of what waits of a stream as goes; trailers, which no window holds back, with what they end."""
+        parts = self._unsent[stream]
+        while parts:
+            body, flags, trailers = parts[0]
+            rest = self._send_part(stream, body, flags)
+            if len(rest):
+                parts[0] = (rest, flags, trailers)
+                return
+            parts.popleft()
+            if trailers:
                 self.transport.write(trailers)
                 self._sent(stream)
-                ended = True
-        if not self._unsent and not self._is_paused:
-            self.stalled_since = 0.0
-        elif self.window != before or ended:
-            self.stalled_since = self._loop.time()
+        del self._unsent[stream]
+        self._note_waiting()
 
-    def _send_part(self, stream: Receiver, rest: memoryview) -> memoryview:
+    def _send_part(self, stream: Sender, rest: memoryview, last_flags: int) -> memoryview:
         """Send as much of a stream's bytes as goes; return the rest."""
         while len(rest) and not self._is_paused:
             size = min(len(rest), self.frame_bytes, self.window, stream.window)
             if size <= 0:
                 break
-            self.transport.write(frames.frame(frames.DATA, 0, stream.number, bytes(rest[:size])))
+            flags = last_flags if size == len(rest) else 0
+            self.transport.write(frames.frame(frames.DATA, flags, stream.number, bytes(rest[:size])))
             rest = rest[size:]
             self.window -= size
             stream.window -= size
             self.updates_due += UPDATES_PER_FRAME
+            self.stalled_since = self._loop.time()
         return rest
+
+    def _note_waiting(self) -> None:
+        if not self._unsent and not self._is_paused:
+            self.stalled_since = 0.0

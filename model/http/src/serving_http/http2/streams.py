@@ -44,7 +44,7 @@ NOBODY = _Nobody()
 class Stream:
     """One request and its answer."""
 
-    __slots__ = ("_outbox", "expected", "is_ended", "is_open", "is_waiting", "number", "received", "taker", "window")
+    __slots__ = ("_outbox", "expected", "is_ended", "is_open", "number", "received", "taker", "window")
 
     def __init__(self, outbox: Outbox, number: int, expected: int | None, *, is_ended: bool) -> None:
         self._outbox = outbox
@@ -57,8 +57,6 @@ class Stream:
         self.is_ended = is_ended
         self.taker: Taker = NOBODY
         self.is_open = True
-        # Whether something of its answer waits for the peer's windows.
-        self.is_waiting = False
 
     def answer(self, head: bytes, body: bytes, tail: bytes) -> None:
         """Send a whole answer: headers, body and trailers, as blocks; the stream is over."""
@@ -73,6 +71,12 @@ class Stream:
     def finish(self, tail: bytes) -> None:
         """Send trailers, which are headers where nothing was sent before; the stream is over."""
         self.answer(b"", b"", tail)
+
+    def leave(self) -> None:
+        """Know that the peer does not want the answer."""
+        self.is_open = False
+        self._outbox.drop(self)
+        self.taker.left()
 
 
 class Streams:
@@ -103,7 +107,7 @@ class Streams:
     def let_go(self, stream: Stream) -> None:
         """Forget a stream whose peer does not want its answer."""
         self.forget(stream)
-        stream.taker.left()
+        stream.leave()
 
     def let_reset_go(self, stream: Stream) -> None:
         """Forget a stream that its peer has reset: it knows that it is over, and nothing of it is on its way."""
@@ -115,8 +119,7 @@ class Streams:
         left = list(self.under_way.values())
         self.under_way.clear()
         for stream in left:
-            stream.is_open = False
-            stream.taker.left()
+            stream.leave()
 
     def is_cut(self, number: int) -> bool:
         """Tell whether more of a stream that is over may be on its way."""
