@@ -215,3 +215,23 @@ def test_port_that_speaks_something_else_is_no_server() -> None:
     error = against(lambda: Scripted(b"HTTP/1.1 400 Bad Request\r\n\r\n"), SECONDS)
     assert error is not None
     assert error.code is Code.UNAVAILABLE
+
+
+HEADERS_BEGUN = frames.frame(frames.HEADERS, 0, 1, frames.literal(b"grpc-status", b"0"))
+
+
+@pytest.mark.parametrize(
+    ("then", "words"),
+    [
+        (HEADERS_BEGUN + frames.frame(frames.PING, 0, 0, bytes(8)), "a block of headers has not ended"),
+        (frames.frame(frames.CONTINUATION, frames.END_HEADERS, 1, b"\x88"), "a continuation of no headers"),
+        (frames.window_update(0, 0), "a window grows by 0"),
+        (frames.window_update(0, frames.LARGEST_WINDOW), "the window is too large"),
+        (frames.settings({frames.MAX_FRAME_SIZE: 1}), "MAX_FRAME_SIZE"),
+    ],
+    ids=["headers", "continuation", "no window", "window", "settings"],
+)
+def test_server_that_breaks_http2_is_let_go_with_the_reason(then: bytes, words: str) -> None:
+    error = against(lambda: Scripted(BEGIN, then), SECONDS)
+    assert error is not None
+    assert (error.code, error.message.endswith(words)) == (Code.UNAVAILABLE, True), error.message

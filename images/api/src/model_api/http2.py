@@ -12,14 +12,15 @@ import contextlib
 import socket
 import struct
 import urllib.parse
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from serving_codec.status import Code, ServingError
-from serving_http.http2 import frames
+from serving_http.http2 import block, frames
+from serving_http.http2.block import Block
 from serving_http.http2.frames import ConnectionFault, frame, literal
 from serving_http.http2.headers import Headers
+from serving_http.http2.outbox import Outbox
 
 if TYPE_CHECKING:
     import ssl
@@ -77,20 +78,17 @@ class Connection(asyncio.Protocol):
         self._transport: Any = None
         self._reader = frames.Reader(MAXIMUM_HEADER_BYTES, OUR_FRAME_BYTES)
         self._headers = Headers(MAXIMUM_HEADER_BYTES, _named)
+        self._outbox = Outbox(self._loop)
         self.ready: asyncio.Future[None] = self._loop.create_future()
         self.lost: asyncio.Future[str] = self._loop.create_future()
         self.gone: asyncio.Future[None] = self._loop.create_future()
         # As the server says.
-        self._peer_window = frames.PEER_WINDOW
-        self._peer_frame_bytes = frames.PEER_FRAME_BYTES
         self._peer_streams = LAST_STREAM
         # As calls come and go.
         self._streams: dict[int, Stream] = {}
         self._next_stream = 1
-        self._window = frames.PEER_WINDOW
         self._received = 0
-        self._unsent: deque[tuple[Stream, memoryview]] = deque()
-        self._header_block: tuple[int, int, bytearray] | None = None
+        self._block: Block | None = None
 
     @property
     def is_open(self) -> bool:
@@ -107,59 +105,22 @@ class Connection(asyncio.Protocol):
         if len(self._streams) >= self._peer_streams:
             raise ServingError(AWAY, "the server takes no more calls at once")
         number, self._next_stream = self._next_stream, self._next_stream + 2
-        stream = Stream(
-            number, self._loop.create_future(), self._peer_window, self._loop.call_later(seconds, self._expire, number)
-        )
+        timer = self._loop.call_later(seconds, self._expire, number)
+        stream = Stream(number, self._loop.create_future(), self._outbox.first_window, timer)
         self._streams[number] = stream
         # A stream's number is never used twice; the channel connects anew when they are used up.
         if self._next_stream > LAST_STREAM:
             self._lose("all numbers of streams are used")
         # 0 would be over before it is sent.
         milliseconds = min(MAXIMUM_TIMEOUT_MS, max(1, int(seconds * 1000)))
-        block = self._head + literal(b":path", path)
-        block += self._tail + literal(b"grpc-timeout", b"%dm" % milliseconds)
+        head = self._head + literal(b":path", path) + self._tail + literal(b"grpc-timeout", b"%dm" % milliseconds)
         prefix = b"\0" + struct.pack(">I", len(request))
-        self._send(stream, frame(frames.HEADERS, frames.END_HEADERS, number, block), prefix + request)
+        self._outbox.ask(stream, head, prefix + request)
         try:
             return await stream.answer
         except asyncio.CancelledError:
             self._end(stream, frames.CANCEL)
             raise
-
-    def _send(self, stream: Stream, head: bytes, message: bytes) -> None:
-        # The usual call is one write. Behind others that wait it would overtake them, and a large one never get a turn.
-        if len(message) <= min(self._peer_frame_bytes, self._window, stream.window) and not self._unsent:
-            self._spend(stream, len(message))
-            self._transport.write(head + frame(frames.DATA, frames.END_STREAM, stream.number, message))
-            return
-        self._transport.write(head)
-        self._unsent.append((stream, memoryview(message)))
-        self._send_more()
-
-    def _send_more(self) -> None:
-        """Send as much as the windows allow, each message in its turn."""
-        parts: list[bytes] = []
-        blocked: deque[tuple[Stream, memoryview]] = deque()
-        while self._unsent and self._window > 0:
-            stream, rest = self._unsent.popleft()
-            if stream.number not in self._streams:
-                continue
-            while len(rest) and (size := min(len(rest), self._peer_frame_bytes, self._window, stream.window)) > 0:
-                flags = frames.END_STREAM if size == len(rest) else 0
-                parts.append(frame(frames.DATA, flags, stream.number, bytes(rest[:size])))
-                rest = rest[size:]
-                self._spend(stream, size)
-            if len(rest):
-                blocked.append((stream, rest))
-        # In front: they came first.
-        blocked.extend(self._unsent)
-        self._unsent = blocked
-        if parts:
-            self._transport.write(b"".join(parts))
-
-    def _spend(self, stream: Stream, size: int) -> None:
-        self._window -= size
-        stream.window -= size
 
     def _expire(self, number: int) -> None:
         stream = self._streams.get(number)
@@ -170,6 +131,7 @@ class Connection(asyncio.Protocol):
     def _end(self, stream: Stream, error: int | None = None) -> None:
         """Forget a call; tell the server where it does not know."""
         stream.timer.cancel()
+        self._outbox.drop(stream)
         if (
             self._streams.pop(stream.number, None) is not None
             and error is not None
@@ -184,7 +146,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        self._transport = transport
+        self._transport = self._outbox.transport = transport
         _keep_alive(self._transport.get_extra_info("socket"))
         self._transport.write(BEGINNING)
 
@@ -208,6 +170,14 @@ class Connection(asyncio.Protocol):
             _fail(stream, AWAY, self.lost.result())
         if not self.gone.done():
             self.gone.set_result(None)
+
+    def pause_writing(self) -> None:
+        """Send no more of large messages while the server does not read."""
+        self._outbox.pause()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._outbox.resume()
 
     def abort(self, reason: str) -> None:
         """Give the connection up."""
@@ -237,11 +207,14 @@ class Connection(asyncio.Protocol):
     # ---- frames
 
     def _take(self, kind: int, flags: int, number: int, content: Any) -> None:
+        if self._block is not None:
+            self._go_on_headers(self._block, kind, flags, number, content)
+            return
         match kind:
             case frames.DATA:
                 self._take_data(flags, number, content)
-            case frames.HEADERS | frames.CONTINUATION:
-                self._take_headers(kind, flags, number, content)
+            case frames.HEADERS:
+                self._take_headers(flags, number, content)
             case frames.RST_STREAM:
                 self._take_reset(number, struct.unpack(">I", content)[0])
             case frames.SETTINGS if not flags & frames.ACK:
@@ -252,7 +225,9 @@ class Connection(asyncio.Protocol):
                 last, error = struct.unpack(">II", content[:8])
                 self._take_goaway(last, error, content[8:])
             case frames.WINDOW_UPDATE:
-                self._take_window(number, struct.unpack(">I", content)[0] & frames.LARGEST_WINDOW)
+                self._take_window(number, frames.window_in(content))
+            case frames.CONTINUATION:
+                raise ConnectionFault(frames.PROTOCOL_ERROR, "a continuation of no headers")
 
     def _take_data(self, flags: int, number: int, content: memoryview) -> None:
         self._received += len(content)
@@ -271,24 +246,25 @@ class Connection(asyncio.Protocol):
         elif flags & frames.END_STREAM:
             self._finish(stream)
 
-    def _take_headers(self, kind: int, flags: int, number: int, content: bytes) -> None:
-        if kind == frames.HEADERS:
-            block = frames.unpadded(content, flags)
-            self._header_block = (number, flags, bytearray(block[5:] if flags & frames.PRIORITY else block))
-        elif self._header_block is not None:
-            self._header_block[2].extend(content)
-        if self._header_block is None or len(self._header_block[2]) > MAXIMUM_HEADER_BYTES:
-            raise ValueError("headers that are too large, or without a beginning")
-        if not flags & frames.END_HEADERS:
-            return
-        number, first_flags, whole = self._header_block
-        self._header_block = None
+    def _take_headers(self, flags: int, number: int, content: bytes) -> None:
+        first = block.fragment(flags, number, content)
+        if flags & frames.END_HEADERS:
+            self._end_headers(flags, number, first)
+        else:
+            self._block = Block(flags, number, first, MAXIMUM_HEADER_BYTES)
+
+    def _go_on_headers(self, begun: Block, kind: int, flags: int, number: int, content: bytes) -> None:
+        if begun.take(kind, flags, number, content):
+            self._block = None
+            self._end_headers(begun.flags, number, bytes(begun.content))
+
+    def _end_headers(self, flags: int, number: int, content: bytes) -> None:
         # Decoded even where nobody waits: the decoder's state is the connection's (RFC 7541, 2.2).
-        headers = self._headers.decode(bytes(whole))
+        headers = self._headers.decode(content)
         stream = self._streams.get(number)
         if stream is not None:
             stream.headers.update(headers)
-            if first_flags & frames.END_STREAM:
+            if flags & frames.END_STREAM:
                 self._finish(stream)
 
     def _take_reset(self, number: int, error: int) -> None:
@@ -299,21 +275,12 @@ class Connection(asyncio.Protocol):
             _fail(stream, code, f"the server reset the call (HTTP/2 error {error})")
 
     def _take_settings(self, content: bytes) -> None:
-        for key, value in struct.iter_unpack(">HI", content):
-            match key:
-                case frames.MAX_CONCURRENT_STREAMS:
-                    self._peer_streams = value
-                case frames.INITIAL_WINDOW_SIZE:
-                    # May make windows negative, which is as it should be (RFC 9113, 6.9.2).
-                    for stream in self._streams.values():
-                        stream.window += value - self._peer_window
-                    self._peer_window = value
-                case frames.MAX_FRAME_SIZE:
-                    self._peer_frame_bytes = value
+        settings = frames.settings_in(content)
+        self._peer_streams = settings.get(frames.MAX_CONCURRENT_STREAMS, self._peer_streams)
+        self._outbox.obey(settings, self._streams.values())
         self._transport.write(frame(frames.SETTINGS, frames.ACK, 0, b""))
         if not self.ready.done():
             self.ready.set_result(None)
-        self._send_more()
 
     def _take_goaway(self, last: int, error: int, words: bytes) -> None:
         self._lose(f"the server is going away (HTTP/2 error {error}) {words.decode(errors='replace')}".rstrip())
@@ -327,10 +294,9 @@ class Connection(asyncio.Protocol):
 
     def _take_window(self, number: int, size: int) -> None:
         if number == 0:
-            self._window += size
-        elif number in self._streams:
-            self._streams[number].window += size
-        self._send_more()
+            self._outbox.widen(size)
+        elif (stream := self._streams.get(number)) is not None:
+            self._outbox.widen_stream(stream, size)
 
     # ---- answers
 

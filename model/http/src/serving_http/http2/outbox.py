@@ -31,13 +31,17 @@ class Answering(Sender, Protocol):
     is_ended: bool
 
 
+def _nothing(_stream: Any) -> None:
+    """Nobody is told."""
+
+
 class Outbox:
-    """Frames on their way. A stream whose answer is sent is given to `sent`.
+    """Frames on their way. A stream whose answer is sent is given to `sent`, if there is any.
 
     What waits is found by its stream: a peer that widens windows by a byte costs the same however many others wait.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sent: Callable[[Any], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, sent: Callable[[Any], None] = _nothing) -> None:
         # For the life of the connection.
         self._loop = loop
         self._sent = sent
