@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from model_api.errors import ModelError, NotReadyError, of_serving
@@ -18,7 +18,7 @@ from model_description.protos import serving_pb2
 from serving_codec.status import ServingError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
     from model_api.config import Config
     from model_api.servers import Servers
@@ -154,13 +154,23 @@ class Knowledge:
     async def of(self, version: int) -> Known:
         """Return what is known of a version; the first to ask looks it up and all others wait for that."""
         met = self._versions.get(version)
-        # What failed is asked again by the next: a server that was away says nothing of the version.
-        if met is None or (met.lookup.done() and met.lookup.exception() is not None):
-            met = self._met(asyncio.create_task(self._look_up(version)))
-            self._versions[version] = met
+        if met is None or _has_failed(met.lookup):
+            met = self._meet(version, self._look_up(version))
         met.seen = time.monotonic()
         # Without a turn of the loop where it is known: this is asked for each reply.
         return met.lookup.result() if met.lookup.done() else await asyncio.shield(met.lookup)
+
+    def _meet(self, version: int, looking_up: Coroutine[Any, Any, Known]) -> _Met:
+        lookup = asyncio.create_task(looking_up)
+        lookup.add_done_callback(partial(self._drop_failed, version))
+        met = self._versions[version] = self._met(lookup)
+        return met
+
+    def _drop_failed(self, version: int, lookup: asyncio.Future[Known]) -> None:
+        """Keep nothing of a lookup that failed: the next asks again, and versions nobody has are without number."""
+        met = self._versions.get(version)
+        if _has_failed(lookup) and met is not None and met.lookup is lookup:
+            del self._versions[version]
 
     def _met(self, lookup: asyncio.Future[Known]) -> _Met:
         now = time.monotonic()
@@ -171,8 +181,8 @@ class Knowledge:
         self._asked = time.monotonic()
         version, definitions = await self._metadata(self._config.model_version)
         met = self._versions.get(version)
-        if met is None or (met.lookup.done() and met.lookup.exception() is not None):
-            self._versions[version] = self._met(asyncio.create_task(self._learn(version, definitions)))
+        if met is None or _has_failed(met.lookup):
+            self._meet(version, self._learn(version, definitions))
         elif met.lookup.done() and self._is_due(met, is_described=description_json.SIGNATURE in definitions):
             # Not before it is learned: who asks meanwhile is told what was known.
             known = await self._learn(version, definitions)
@@ -233,10 +243,8 @@ class Knowledge:
 
     def _joinable(self, known: Known) -> Known:
         """Have versions with equal signatures share one, so that their requests still travel together."""
-        others = [
-            met.lookup.result() for met in self._versions.values() if met.lookup.done() and not met.lookup.exception()
-        ]
-        for other in others:
+        done = (met.lookup for met in self._versions.values() if met.lookup.done())
+        for other in [lookup.result() for lookup in done if not _has_failed(lookup)]:
             if other.signature is not None and other.signature == known.signature:
                 return replace(known, signature=other.signature)
         return known
@@ -292,6 +300,10 @@ class Knowledge:
                 f"version {self._current.version} does not describe itself, as every model does that training "
                 "publishes: the servers still have one of an earlier chart"
             )
+
+
+def _has_failed(lookup: asyncio.Future[Known]) -> bool:
+    return lookup.done() and (lookup.cancelled() or lookup.exception() is not None)
 
 
 def _finished(known: Known) -> asyncio.Future[Known]:
