@@ -20,9 +20,13 @@ class Process:
 
     def __init__(self) -> None:
         self.used, self.free, self.tries = 100 * MIB, 0, 0
+        self.failures = 0
 
     def resident_bytes(self) -> int:
-        """Return both."""
+        """Return both, or fail as often as it is to."""
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("can't start new thread")
         return self.used + self.free
 
     def give_back(self) -> None:
@@ -58,5 +62,15 @@ def test_what_a_process_needs_is_not_tried_for_for_ever(process: Process) -> Non
         process.used = 300 * MIB
         await run.until(lambda: run.front._resident_bytes == 300 * MIB)
         assert process.tries == front.GIVE_BACK_TRIES
+
+    on_front(test)
+
+
+def test_a_look_that_fails_is_not_the_last(process: Process) -> None:
+    async def test(run: Running) -> None:
+        process.failures = 2
+        await run.until(lambda: not process.failures)
+        process.used = 300 * MIB
+        await run.until(lambda: process.tries >= 1)
 
     on_front(test)

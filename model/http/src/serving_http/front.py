@@ -143,6 +143,8 @@ class Front:
     # ---- time
 
     def _tick(self) -> None:
+        # First: what fails below, for want of a thread perhaps, must not be the last that is done.
+        self._ticking = self.loop.call_later(TICK_SECONDS, self._tick)
         date = b"date: " + email.utils.formatdate(usegmt=True).encode() + b"\r\n"
         self.date_keep = date + b"connection: keep-alive\r\n\r\n"
         self.date_close = date + b"connection: close\r\n\r\n"
@@ -150,7 +152,6 @@ class Front:
             for connection in list(self._late(phase, seconds)):
                 self._end(connection)
         self._give_back()
-        self._ticking = self.loop.call_later(TICK_SECONDS, self._tick)
 
     def _give_back(self) -> None:
         """Give memory back after a rush: what took it may have been connections, bodies, or what was made of them."""
