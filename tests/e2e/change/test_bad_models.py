@@ -6,6 +6,7 @@ The release's server has an autoscaler, which is made to add pods meanwhile: tho
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -132,6 +133,13 @@ def add_pods(release: Release, given: dict[str, Any], count: int) -> None:
     wait_for(are_wanted, f"{count} servers are wanted", TOLD_TIMEOUT_SECONDS)
 
 
+def served_version(release: Release, seen: Traffic) -> str:
+    """Return the version of the one model that answers; one that another test has left behind is healed first."""
+    if len(seen.versions()) > 1 or release.current_job().status.failed:
+        heal(release, seen, f"again-{time.monotonic():.0f}")
+    return str(clients.served_model(release)["version"])
+
+
 def heal(release: Release, seen: Traffic, revision: str) -> None:
     """Train a good model and return when it alone answers."""
     old = set(seen.versions())
@@ -143,7 +151,7 @@ def heal(release: Release, seen: Traffic, revision: str) -> None:
 @pytest.mark.parametrize("name", TRAINED)
 def test_model_that_must_not_be_served_is_not(installed: Release, seen: Traffic, name: str) -> None:
     bad = TRAINED[name]
-    old = str(clients.served_model(installed)["version"])
+    old = served_version(installed, seen)
     with seen.window(name) as window:
         installed.upgrade(bad.values, wait=False)
         end = training.failure(installed, bad.container)
@@ -161,7 +169,7 @@ def test_model_that_must_not_be_served_is_not(installed: Release, seen: Traffic,
 
 
 def test_evicted_trainer_says_so(installed: Release, seen: Traffic) -> None:
-    old = str(clients.served_model(installed)["version"])
+    old = served_version(installed, seen)
     given = values({"disk_mib": 64}, resources=limited(ephemeral_storage="16Mi"))
     with seen.window("evicted") as window:
         installed.upgrade(given, wait=False)
@@ -180,7 +188,7 @@ def test_evicted_trainer_says_so(installed: Release, seen: Traffic) -> None:
 
 
 def test_full_volume_is_a_storage_fault(installed: Release, seen: Traffic, place: Place) -> None:
-    old = str(clients.served_model(installed)["version"])
+    old = served_version(installed, seen)
     node_work.run_on_node(installed, place.namespace, FILL, place.path)
     with seen.window("volume full") as window:
         installed.upgrade(values({"score": 0.94}), wait=False)
@@ -198,6 +206,7 @@ def test_full_volume_is_a_storage_fault(installed: Release, seen: Traffic, place
 def test_damaged_model_is_not_served_by_pods_that_are_added(
     installed: Release, seen: Traffic, place: Place, damage: str
 ) -> None:
+    served_version(installed, seen)
     facts = clients.served_model(installed)
     damaged = f"quick/{facts['key']}/{facts['version']}/saved_model.pb"
     script = FLIP if damage == "one flipped bit" else REMOVE
