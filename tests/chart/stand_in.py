@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from tests import http_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,30 +43,17 @@ class Api:
 def listening(api: Api) -> Iterator[str]:
     """Serve the stand-in on a free port while the block runs; yield its URL."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.reply(api.get(self.path))
+    class Handler(http_server.Handler):
+        def get(self) -> None:
+            self.answer(api.get(self.path))
 
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            self.reply(api.predict(body) if self.path == "/predict" else (404, {}))
+        def post(self) -> None:
+            body = self.body()
+            self.answer(api.predict(body) if self.path == "/predict" else (404, {}))
 
-        def reply(self, reply: Reply) -> None:
+        def answer(self, reply: Reply) -> None:
             status, body = reply
-            self.send_response(status)
-            self.send_header("X-Model-Version", api.answered_by)
-            self.end_headers()
-            self.wfile.write(json.dumps(body).encode())
+            self.reply(status, json.dumps(body).encode(), X_Model_Version=api.answered_by)
 
-        def log_message(self, *_: object) -> None:
-            """Keep the test's output to the test's own."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with http_server.serving(Handler) as url:
+        yield url

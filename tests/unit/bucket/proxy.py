@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import obstore
+
+from tests.http_server import Handler, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,12 +44,12 @@ class _Proxy(ThreadingHTTPServer):
         self.faults = faults
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     protocol_version = "HTTP/1.1"
     server: _Proxy
 
     def do(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.body()
         path = self.path.partition("?")[0]
         self.server.faults.seen.append(f"{self.command} {path}")
         if self.server.faults.unavailable > 0:
@@ -105,19 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
         if is_cut:
             self.close_connection = True
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @contextlib.contextmanager
 def in_front_of(server: S3Server, faults: Faults) -> Iterator[str]:
     """Yield the address of a proxy."""
-    httpd = _Proxy(server, faults)
-    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{httpd.server_address[1]}"
-    finally:
-        httpd.shutdown()
-        thread.join()
-        httpd.server_close()
+    with running(_Proxy(server, faults)) as proxy:
+        yield f"http://127.0.0.1:{proxy.server_port}"

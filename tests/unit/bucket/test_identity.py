@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ssl
-import threading
 import urllib.parse
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import HTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +13,7 @@ from model_bucket.objects import Bucket
 from model_bucket.settings import Settings
 from model_bucket.store import BucketStore
 from model_store import StoreError, Wanted
+from tests.http_server import Handler, running
 from tests.s3_server import ACCESS_KEY, BUCKET, SECRET_KEY
 from tests.unit.bucket.conftest import publish
 
@@ -47,20 +47,12 @@ class _Sts(HTTPServer):
         self.asked: list[dict[str, list[str]]] = []
 
 
-class _Exchange(BaseHTTPRequestHandler):
+class _Exchange(Handler):
     server: _Sts
 
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-        self.server.asked.append(urllib.parse.parse_qs(self.path.partition("?")[2] + "&" + body))
-        content = REPLY.format(access_key=ACCESS_KEY, secret_key=SECRET_KEY).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+    def post(self) -> None:
+        self.server.asked.append(urllib.parse.parse_qs(self.path.partition("?")[2] + "&" + self.body().decode()))
+        self.reply(200, REPLY.format(access_key=ACCESS_KEY, secret_key=SECRET_KEY).encode())
 
 
 @pytest.fixture
@@ -70,12 +62,8 @@ def sts(certificate: Path) -> Iterator[_Sts]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, certificate.with_suffix(".key"))
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running(server):
+        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 from click.testing import CliRunner
 
 from ci.bench.load import main
+from tests import http_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 EXAMPLE = {"request": {"input": [1, 2]}, "response": {}}
 
 
-class Release(BaseHTTPRequestHandler):
+class Release(http_server.Handler):
     """An api of a few lines."""
 
     protocol_version = "HTTP/1.1"
@@ -30,39 +28,22 @@ class Release(BaseHTTPRequestHandler):
     asked: ClassVar[list[bytes]] = []
     status: ClassVar[int] = 200
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
         """Tell of the model."""
-        self.answer(200 if self.path == "/v1/model" else 404, json.dumps(self.model).encode())
+        self.reply(200 if self.path == "/v1/model" else 404, json.dumps(self.model).encode())
 
-    def do_POST(self) -> None:
+    def post(self) -> None:
         """Answer a prediction."""
-        self.asked.append(self.rfile.read(int(self.headers["Content-Length"])))
-        self.answer(self.status, b'{"error": "why"}')
-
-    def answer(self, status: int, body: bytes) -> None:
-        """Write it at once."""
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        self.asked.append(self.body())
+        self.reply(self.status, b'{"error": "why"}')
 
 
 @pytest.fixture
 def release(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Return the URL of a release that answers 200."""
     monkeypatch.setattr(Release, "asked", [])
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Release)
-    server.daemon_threads = True
-    server.block_on_close = False
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    with contextlib.closing(server.socket):
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with http_server.serving(Release) as url:
+        yield url
 
 
 def load(*arguments: str) -> Result:

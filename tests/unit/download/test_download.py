@@ -16,6 +16,8 @@ import trustme
 from model_download import download
 from model_download.errors import DownloadError, FetchError, RefusedError, UnreachableError, VolumeError
 from model_download.keys import Keys
+from tests import http_server
+from tests.http_server import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,12 +28,12 @@ KEYS = Keys("archive", "the.uri", "the.sha256", "the.sizeLimit", "the.timeoutSec
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(http_server.Handler):
     """Answers as the server's script says."""
 
     server: Server
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
         """Answer."""
         self.server.requests.append(self)
         self.server.answer(self, len(self.server.requests))
@@ -45,9 +47,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         with contextlib.suppress(OSError):
             self.wfile.write(content)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
-        """Tell nothing."""
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -69,19 +68,6 @@ def server() -> Iterator[Server]:
     """Yield a server that answers everything with CONTENT until it is told otherwise."""
     with running(Server()) as server:
         yield server
-
-
-@contextlib.contextmanager
-def running(server: Server) -> Iterator[Server]:
-    """Run a server in a thread."""
-    with server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 class Clock:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import pytest
 
 from model_loader import __main__ as command
 from model_loader.telling import Reason
+from tests import http_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,27 +102,14 @@ def test_follower_names_a_version_that_does_not_fit_beside_the_served_one(
 def server(tmp_path: Path) -> Iterator[str]:
     """Yield the address of a stand-in that serves every version in the target."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(http_server.Handler):
+        def get(self) -> None:
             folders = (tmp_path / "models" / "mnist").glob("[0-9]*")
             statuses = [{"version": path.name, "state": "AVAILABLE", "status": {}} for path in folders]
-            body = json.dumps({"model_version_status": statuses}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.reply(200, json.dumps({"model_version_status": statuses}).encode())
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
-            """Tell nothing."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as stand_in:
-        thread = threading.Thread(target=stand_in.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{stand_in.server_address[1]}"
-        finally:
-            stand_in.shutdown()
-            thread.join()
+    with http_server.serving(Handler) as address:
+        yield address
 
 
 def test_bad_flag_is_one_sentence_and_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
 import json
 import socket
-import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from model_loader import server_status
 from model_loader.server_status import ServerStatus, VersionStatus
+from tests import http_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,25 +22,13 @@ def serving(status: int, body: bytes) -> Iterator[tuple[str, list[str]]]:
     """Yield the address of a server that gives one answer to everything, and the paths it is asked for."""
     paths: list[str] = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(http_server.Handler):
+        def get(self) -> None:
             paths.append(self.path)
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.reply(status, body)
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
-            """Tell nothing."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}", paths
-        finally:
-            server.shutdown()
-            thread.join()
+    with http_server.serving(Handler) as address:
+        yield address, paths
 
 
 def test_states_and_reasons_are_read_as_tensorflow_serving_writes_them() -> None:

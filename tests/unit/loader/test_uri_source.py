@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import tarfile
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from model_loader import __main__ as command
+from tests import http_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,19 +31,10 @@ def packed(
     """Yield a function that serves an archive of models and returns the loader's flags for it."""
     path = tmp_path / "model.tar.gz"
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(http_server.Handler):
+        def get(self) -> None:
             requests.append(self.path)
-            content = path.read_bytes()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
-            """Tell nothing."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+            self.reply(200, path.read_bytes())
 
     def pack(*places: str, **facts: Any) -> list[str]:
         for place in places:
@@ -52,17 +42,11 @@ def packed(
         with tarfile.open(path, "w:gz") as file:
             file.add(tmp_path / "made", arcname=".")
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        uri = f"http://127.0.0.1:{server.server_address[1]}/model.tar.gz?token=hunter2"
+        uri = f"{address}/model.tar.gz?token=hunter2"
         return [*flags, "--timeout-seconds=30", f"--source-uri={uri}", f"--source-sha256={digest}"]
 
-    with server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield pack
-        finally:
-            server.shutdown()
-            thread.join()
+    with http_server.serving(Handler) as address:
+        yield pack
 
 
 def handed_over(tmp_path: Path) -> list[str]:

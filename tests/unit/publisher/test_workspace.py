@@ -7,13 +7,13 @@ import hashlib
 import http.server
 import io
 import tarfile
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from model_publisher import workspace
 from model_publisher.errors import PublisherError
+from tests import http_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +32,8 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         type(self).requests += 1
         super().do_GET()
 
-    def log_message(self, *arguments: object) -> None:
-        """Say nothing."""
+    def log_message(self, *_: object) -> None:
+        """Tell nothing."""
 
 
 @pytest.fixture
@@ -43,10 +43,8 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     folder.mkdir()
     _Handler.requests = 0
     handler = functools.partial(_Handler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with http_server.serving(handler) as url:
+        yield folder, url
 
 
 def archive(files: dict[str, bytes]) -> bytes:
