@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import struct
-import threading
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, inference_pb2, predict_pb2
 
+from tests.bystander import Watch
 from tests.contract import frames
 from tests.contract.frames import Connection, call, frame, prefixed
-from tests.processes import PEAK, forget_peak, memory_mib
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,55 +21,31 @@ if TYPE_CHECKING:
     from tests.contract.conftest import Server
 
 MIB = 1 << 20
-PROBE_SECONDS = 0.02
 TIMEOUT_SECONDS = 60
 SERVICE = "/tensorflow.serving.PredictionService/"
 # Frames at once: what fits into a socket's buffer.
 AT_ONCE = 500
 
 
-@dataclass
-class Watch:
-    """What others notice while the block runs: the longest time of a Predict, and the process's memory."""
+def watch(server: Server) -> Watch:
+    """Return what watches others who ask a server on a channel that is kept."""
+    return Watch(server.process.pid, _asking(server.grpc_port))
 
-    server: Server
-    slowest_seconds: float = 0.0
-    failures: list[str] = field(default_factory=list)
-    before_mib: float = 0.0
 
-    def __enter__(self) -> Self:
-        """Begin to ask, every so often, on a channel that is kept."""
-        self._options = [("grpc.use_local_subchannel_pool", 1)]
-        self._channel = grpc.insecure_channel(f"127.0.0.1:{self.server.grpc_port}", options=self._options)
-        self._predict: Any = self._channel.unary_unary(f"{SERVICE}Predict")
-        self._predict(good(), timeout=TIMEOUT_SECONDS)
-        forget_peak(self.server.process.pid)
-        self.before_mib = memory_mib(self.server.process.pid)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
-        self._thread.start()
-        return self
+@contextlib.contextmanager
+def _asking(port: int) -> Iterator[Callable[[], str]]:
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+        asked: Any = channel.unary_unary(f"{SERVICE}Predict")
 
-    def __exit__(self, *_: object) -> None:
-        """Ask no more."""
-        self._stop.set()
-        self._thread.join()
-        self._channel.close()
-
-    def _ask(self) -> None:
-        while not self._stop.wait(PROBE_SECONDS):
-            start = time.monotonic()
+        def ask() -> str:
             try:
-                self._predict(good(), timeout=TIMEOUT_SECONDS)
+                asked(good(), timeout=TIMEOUT_SECONDS)
             except grpc.RpcError as error:
-                self.failures.append(f"{error.code().name}: {error.details()}")
-                return
-            self.slowest_seconds = max(self.slowest_seconds, time.monotonic() - start)
+                return f"{error.code().name}: {error.details()}"
+            return ""
 
-    @property
-    def grown_mib(self) -> float:
-        """Return by how much the memory was larger at its peak."""
-        return memory_mib(self.server.process.pid, PEAK) - self.before_mib
+        yield ask
 
 
 def predict(signature: str = "", **inputs: Any) -> predict_pb2.PredictRequest:

@@ -11,7 +11,7 @@ from tests.cables import Cable
 from tests.contract import frames, grpc_attacks, models
 from tests.contract.conftest import Server
 from tests.contract.frames import call
-from tests.contract.grpc_attacks import Watch, good
+from tests.contract.grpc_attacks import good
 from tests.processes import memory_mib, wait_for
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def server(command: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 @pytest.mark.parametrize("attack", grpc_attacks.ATTACKS, ids=lambda attack: attack.__name__)
 def test_attack_is_noticed_by_nobody(server: Server, attack: Callable[[Server], None]) -> None:
     start = time.monotonic()
-    with Watch(server) as watch:
+    with grpc_attacks.watch(server) as watch:
         attack(server)
     assert time.monotonic() - start < 30
     assert not watch.failures

@@ -8,17 +8,16 @@ import socket
 import struct
 import threading
 import time
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from tests.processes import PEAK, forget_peak, memory_mib
+from tests.bystander import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 TIMEOUT_SECONDS = 30
 MIB = 1 << 20
-PROBE_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -57,44 +56,21 @@ def sent(target: Target, data: bytes) -> int:
         return status_of(connection)
 
 
-@dataclass
-class Watch:
-    """What others notice while the block runs: the longest time of a good request, and the process's memory."""
+def watch(target: Target) -> Watch:
+    """Return what watches others who ask a target on a connection that is kept."""
+    return Watch(target.pid, _asking(target))
 
-    target: Target
-    slowest_seconds: float = 0.0
-    failures: list[str] = field(default_factory=list)
-    before_mib: float = 0.0
 
-    def __enter__(self) -> Self:
-        """Begin to ask, every so often, on a connection that is kept."""
-        assert sent(self.target, self.target.good) == 200
-        forget_peak(self.target.pid)
-        self.before_mib = memory_mib(self.target.pid)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
-        self._thread.start()
-        return self
+@contextlib.contextmanager
+def _asking(target: Target) -> Iterator[Callable[[], str]]:
+    with target.connect() as connection:
 
-    def __exit__(self, *_: object) -> None:
-        """Ask no more."""
-        self._stop.set()
-        self._thread.join()
+        def ask() -> str:
+            connection.sendall(target.good)
+            status = status_of(connection)
+            return "" if status == 200 else f"answered {status}"
 
-    def _ask(self) -> None:
-        with self.target.connect() as connection:
-            while not self._stop.wait(PROBE_SECONDS):
-                start = time.monotonic()
-                connection.sendall(self.target.good)
-                if (status := status_of(connection)) != 200:
-                    self.failures.append(f"answered {status}")
-                    return
-                self.slowest_seconds = max(self.slowest_seconds, time.monotonic() - start)
-
-    @property
-    def grown_mib(self) -> float:
-        """Return by how much the memory was larger at its peak."""
-        return memory_mib(self.target.pid, PEAK) - self.before_mib
+        yield ask
 
 
 @contextlib.contextmanager

@@ -14,12 +14,14 @@ from tests.cables import Cable
 from tests.contract import models
 from tests.contract.conftest import Server
 from tests.gateway import attacks
-from tests.gateway.attacks import Target, Watch, connections, sent, status_of
+from tests.gateway.attacks import Target, connections, sent, status_of
 from tests.gateway.processes import Api
 from tests.processes import memory_mib, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tests.bystander import Watch
 
 pytestmark = pytest.mark.timed
 
@@ -63,7 +65,7 @@ def target(request: pytest.FixtureRequest, api: Api, line: Server) -> tuple[str,
 def test_message_is_refused_at_little_cost(target: tuple[str, Target], attack: Callable[[Target], set[int]]) -> None:
     name, process = target
     start = time.monotonic()
-    with Watch(process) as watch:
+    with attacks.watch(process) as watch:
         statuses = attack(process)
     assert statuses <= attacks.REFUSALS | ({200} if attack in attacks.ANSWERED else set())
     assert time.monotonic() - start < 15
@@ -82,7 +84,7 @@ def comes_back(process: Target, watch: Watch) -> None:
 
 def test_byte_a_second_is_not_enough(target: tuple[str, Target]) -> None:
     _, process = target
-    with Watch(process) as watch, process.connect() as connection:
+    with attacks.watch(process) as watch, process.connect() as connection:
         started = time.monotonic()
         connection.sendall(process.good[:-20])
         for byte in process.good[-20:]:

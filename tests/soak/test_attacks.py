@@ -35,7 +35,7 @@ def test_attack_over_http_is_noticed_by_nobody(pair: Pair, name: str, attack: Ca
     good = Target(port, process.pid, PREDICT, b"").post(json.dumps({"instances": [1.0, 2.0, 5.0]}).encode())
     target = Target(port, process.pid, PREDICT, good)
     start = time.monotonic()
-    with attacks.Watch(target) as watch:
+    with attacks.watch(target) as watch:
         statuses = attack(target)
         seconds = time.monotonic() - start
     left = afterwards(process.pid, watch.before_mib)
@@ -48,7 +48,7 @@ def test_attack_over_http_is_noticed_by_nobody(pair: Pair, name: str, attack: Ca
 @pytest.mark.parametrize("attack", grpc_attacks.ATTACKS, ids=lambda attack: attack.__name__)
 def test_attack_over_grpc_is_noticed_by_nobody(pair: Pair, attack: Callable[[Server], None]) -> None:
     start = time.monotonic()
-    with grpc_attacks.Watch(pair.server) as watch:
+    with grpc_attacks.watch(pair.server) as watch:
         attack(pair.server)
         seconds = time.monotonic() - start
     left = afterwards(pair.server.process.pid, watch.before_mib)

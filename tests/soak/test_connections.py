@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.gateway.attacks import Target, Watch, connections, status_of
+from tests.gateway import attacks
+from tests.gateway.attacks import Target, connections, status_of
 from tests.soak.conftest import tell
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def test_ten_thousand_connections_are_answered_and_kept(pair: Pair, name: str) -
     answered: list[int] = []
     slow = threading.Thread(target=ask_slowly, args=(target, answered))
     slow.start()
-    with Watch(target) as watch:
+    with attacks.watch(target) as watch:
         start = time.monotonic()
         with contextlib.ExitStack() as stack:
             held: list[socket.socket] = []
