@@ -28,6 +28,7 @@ from tests.contract.test_predict import request
 from tests.processes import PEAK, forget_peak, grows_less_than, memory_mib, wait_for
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.timed
@@ -130,6 +131,37 @@ def test_a_call_whose_message_is_late_ends(server: Server) -> None:
     with HalfOpen(server, 2) as half_open:
         assert {call.exception().code() for call in half_open.calls} == {grpc.StatusCode.DEADLINE_EXCEEDED}
     assert 3 < time.monotonic() - start < 8
+
+
+def test_answers_that_nobody_takes_have_a_budget(command: str, base_path: Path) -> None:
+    message = request(x=[1.0] * MIB).SerializeToString()
+    calls = b"".join(
+        http2.headers(PREDICT.encode(), stream) + http2.message(stream, message) for stream in range(1, 14, 2)
+    )
+    # Windows of nothing, and then a byte of the first answer every so often: it is never late.
+    shut = http2.frame(http2.SETTINGS, 0, 0, struct.pack(">HI", 4, 0))
+    byte = http2.frame(http2.WINDOW, 0, 1, struct.pack(">I", 1))
+    with (
+        Server(command, base_path, f"--grpc_message_budget_bytes={32 * MIB}") as server,
+        http2.connected(server.grpc_port) as first,
+        http2.connected(server.grpc_port) as second,
+    ):
+        for connection in (first, second):
+            connection.sendall(shut + calls)
+
+        def one_is_closed() -> bool:
+            return any(map(has_hung_up, (first, second)))
+
+        def has_hung_up(connection: socket.socket) -> bool:
+            try:
+                connection.sendall(byte)
+            except ConnectionError:
+                return True
+            return False
+
+        wait_for(one_is_closed, "one of them is let go", SECONDS)
+        assert not all(map(has_hung_up, (first, second)))
+        assert is_answered(server)
 
 
 def test_messages_that_arrive_slowly_make_room_for_others(command: str, base_path: Path) -> None:

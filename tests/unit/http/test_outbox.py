@@ -138,8 +138,9 @@ def test_stalled_is_told_from_the_last_progress_while_something_waits(sent: Sent
     assert sent.box.stalled_since == 1
     sent.box.widen_stream(stream, 1)
     assert sent.box.stalled_since == 2
+    assert sent.box.unsent_bytes == 2
     sent.box.drop(stream)
-    assert sent.box.stalled_since == 0
+    assert (sent.box.stalled_since, sent.box.unsent_bytes) == (0, 0)
 
 
 def test_settings_change_the_windows_of_streams_and_what_fits_goes(sent: Sent) -> None:

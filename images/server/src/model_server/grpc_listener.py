@@ -141,13 +141,33 @@ class Port:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self._is_over.clear()
+            unread_bytes = 0
             for number, (connection, opened) in enumerate(list(self._connections.items())):
                 if number % SWEPT_AT_ONCE == SWEPT_AT_ONCE - 1:
                     await asyncio.sleep(0)
+                # Meanwhile it may have gone.
+                if connection not in self._connections:
+                    continue
                 now = loop.time()
                 connection.sweep(now)
                 if now - opened > self._options.age_seconds:
                     connection.drain()
+                unread_bytes += connection.unread_bytes
+            if unread_bytes > self._options.calls.budget_bytes:
+                self._end_unread()
+
+    def _end_unread(self) -> None:
+        """End connections whose peers do not read what they have asked for, those with most of it first.
+
+        Not to read costs a client nothing, and one that takes a byte now and then is never late.
+        """
+        unread = {connection: connection.unread_bytes for connection in self._connections}
+        left = sum(unread.values())
+        for connection in sorted(unread, key=unread.__getitem__, reverse=True):
+            if left <= self._options.calls.budget_bytes:
+                return
+            left -= unread[connection]
+            connection.abort()
 
     # ---- calls
 

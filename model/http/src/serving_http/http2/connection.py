@@ -86,6 +86,12 @@ class Connection(asyncio.Protocol):
         """Tell whether no stream is under way."""
         return not self._streams.under_way
 
+    @property
+    def unread_bytes(self) -> int:
+        """Return how much of its answers the peer has not taken yet."""
+        buffered: int = self._transport.get_write_buffer_size()
+        return self._outbox.unsent_bytes + buffered
+
     # ---- the transport's calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

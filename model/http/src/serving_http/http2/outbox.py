@@ -53,6 +53,7 @@ class Outbox:
         # As messages come: what waits of each stream, which is never nothing. While the connection's window is open and
         # the network takes more, every one of them waits for its own window.
         self._unsent: dict[Sender, deque[Part]] = {}
+        self.unsent_bytes = 0
         self._is_paused = False
         # Since when nothing could be sent, on the loop's clock; 0 while nothing waits.
         self.stalled_since = 0.0
@@ -147,7 +148,9 @@ class Outbox:
 
     def drop(self, stream: Sender) -> None:
         """Send nothing more of a stream."""
-        if self._unsent.pop(stream, None) is not None:
+        parts = self._unsent.pop(stream, None)
+        if parts is not None:
+            self.unsent_bytes -= sum(len(rest) for rest, _, _ in parts)
             self._note_waiting()
 
     # ---- what waits
@@ -157,6 +160,7 @@ class Outbox:
             self.stalled_since = self._loop.time()
         parts = self._unsent.setdefault(stream, deque())
         parts.append((memoryview(body), flags, trailers))
+        self.unsent_bytes += len(body)
         if len(parts) == 1:
             self._send_of(stream)
 
@@ -194,6 +198,7 @@ class Outbox:
             rest = rest[size:]
             self.window -= size
             stream.window -= size
+            self.unsent_bytes -= size
             self.updates_due += UPDATES_PER_FRAME
             self.stalled_since = self._loop.time()
         return rest
