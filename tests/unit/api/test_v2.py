@@ -345,3 +345,12 @@ def test_errors_have_their_status(error: Exception, status: int, headers: dict[b
 def test_output_that_the_version_did_not_give_is_an_error() -> None:
     model = Computing(lambda _: {}, same("float32"))
     assert handled(model, INFER, json.dumps({"inputs": [PAIR]}).encode()).status == 500
+
+
+def test_request_read_for_a_version_that_is_gone_is_read_for_the_next_one() -> None:
+    model = Computing(echo, same("float32"), same("string"))
+    texts = tensor("BYTES", [1, 2], data=["a", "b"])
+    model.current = 1
+    assert inferred(model, {"inputs": [texts]})["outputs"][0]["data"] == ["a", "b"]
+    # Who names a version means it.
+    assert handled(model, f"{MODEL}/versions/1/infer", json.dumps({"inputs": [texts]}).encode()).status == 400

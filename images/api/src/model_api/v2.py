@@ -162,6 +162,18 @@ class V2:
     async def _infer(self, request: Request, target: Target) -> Reply:
         known = await self._known(target)
         signature = _signature_of(known, self._config.signature_name)
+        try:
+            return await self._inferred(request, target, signature)
+        except InputError:
+            if target.version is not None:
+                raise
+            # The servers may have gone on to a version that takes something else.
+            current = _signature_of(await self._gateway.knowledge.fresh(), self._config.signature_name)
+            if current == signature:
+                raise
+            return await self._inferred(request, target, current)
+
+    async def _inferred(self, request: Request, target: Target, signature: Signature) -> Reply:
         length = request.headers.get(HEADER_LENGTH)
         identity, wanted, tensors = await read_aside(self._gateway.aside, request.body, _read, length, signature)
         # All outputs are asked for without naming them, so that the request may travel with others.
