@@ -8,6 +8,7 @@ import dataclasses
 import socket
 import threading
 import time
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -355,12 +356,15 @@ def test_a_peer_that_resets_or_goes_is_told_to_the_taker(service: Service) -> No
         frame(PRIORITY, 0, 1, bytes(4) + b"\1"),
         frame(99, 0, 0, b""),
         frame(WINDOW, 0, 0, b"\0\0\0\1"),
+        frame(DATA, 0, 1, b"x"),
     ],
-    ids=["ping", "settings", "priority", "unknown", "window"],
+    ids=["ping", "settings", "priority", "unknown", "window", "data of no stream"],
 )
 def test_frames_to_no_purpose_end_the_connection_and_nobody_elses(one: bytes) -> None:
     with serving() as service, http2.connected(service.port) as connection, http2.connected(service.port) as other:
         with contextlib.suppress(ConnectionError, TimeoutError):
+            # A stream that is over.
+            connection.sendall(HEAD + frame(RESET, 0, 1, bytes(4)))
             connection.sendall(one * 3 * USELESS_FRAMES)
         with contextlib.suppress(ConnectionError):
             assert ends_with(connection, GOAWAY) == CALM
@@ -554,3 +558,14 @@ def test_equal_blocks_mean_the_same_only_while_the_table_stays(
     for index in order:
         wanted = blocks[index % len(blocks)]
         assert headers.decode(encoder.encode(wanted)) == tuple((name, value) for name, value, _ in wanted)
+
+
+def test_large_blocks_are_not_remembered_without_end() -> None:
+    headers = Headers(16_384, list)
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for number in range(250):
+        headers.decode(literal(b"x", b"%d" % number + bytes(15_000)))
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 1 << 20

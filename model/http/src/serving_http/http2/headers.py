@@ -12,9 +12,17 @@ from serving_http.http2.frames import COMPRESSION_ERROR, ENHANCE_YOUR_CALM, Conn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-REMEMBERED = 256
+# Of a connection, of which there may be thousands: calls of one kind differ in their timeout alone.
+REMEMBERED, REMEMBERED_BYTES = 256, 64 << 10
+# What a field counts for beside its bytes (RFC 7541, 4.1).
+OVERHEAD_BYTES = 32
 Fields = list[tuple[bytes, bytes]]
 Read = TypeVar("Read")
+
+
+def size_of(fields: Fields) -> int:
+    """Return the bytes that fields count for."""
+    return sum(len(name) + len(value) + OVERHEAD_BYTES for name, value in fields)
 
 
 class Headers(Generic[Read]):
@@ -27,6 +35,7 @@ class Headers(Generic[Read]):
         self._read = read
         # While the table stays.
         self._known: dict[bytes, Read] = {}
+        self._known_bytes = 0
 
     def decode(self, block: bytes) -> Read:
         """Return what is made of a block's fields; raise ConnectionFault for a block that is none, or too large."""
@@ -39,12 +48,23 @@ class Headers(Generic[Read]):
         after = (len(entries), entries[0] if entries else None)
         if after[0] != before[0] or after[1] is not before[1]:
             # Blocks that name entries by number mean others now; this one would add its own once more.
-            self._known.clear()
+            self._forget()
             return self._read(fields)
-        if len(self._known) >= REMEMBERED:
-            self._known.clear()
-        self._known[block] = made = self._read(fields)
+        made = self._read(fields)
+        self._remember(block, made, len(block) + size_of(fields))
         return made
+
+    def _remember(self, block: bytes, made: Read, size: int) -> None:
+        if size > REMEMBERED_BYTES:
+            return
+        if len(self._known) >= REMEMBERED or self._known_bytes + size > REMEMBERED_BYTES:
+            self._forget()
+        self._known[block] = made
+        self._known_bytes += size
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._known_bytes = 0
 
     def _fields(self, block: bytes) -> Fields:
         try:

@@ -118,6 +118,7 @@ class Inbox:
             self._reset(stream, frames.STREAM_CLOSED)
         elif not self._streams.is_cut(number):
             self._outbox.say(frames.reset(number, frames.STREAM_CLOSED))
+            self._patience.lose(1)
 
     def _take_headers(self, flags: int, number: int, content: bytes) -> None:
         first = block.fragment(flags, number, content)

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from serving_http.http2.frames import NO_ERROR, PROTOCOL_ERROR
+from serving_http.http2.headers import size_of
 
 if TYPE_CHECKING:
     from serving_http.http2.headers import Fields
 
 PSEUDO = {b":method", b":scheme", b":path", b":authority"}
 OF_THE_CONNECTION = {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
-# What a field counts for beside its bytes (RFC 9113, 6.5.2).
-OVERHEAD_BYTES = 32
 # Of a length in 64 bits.
 LENGTH_DIGITS = 18
 
@@ -49,5 +48,4 @@ def read(fields: Fields) -> Request:
     is_sound &= bool(method and path and pseudo.get(b":scheme"))
     is_sound &= named.get(b"te", b"trailers") == b"trailers"
     is_sound &= length.isdigit() and len(length) <= LENGTH_DIGITS
-    size = sum(len(name) + len(value) + OVERHEAD_BYTES for name, value in fields)
-    return Request(method, path, named, size, NO_ERROR if is_sound else PROTOCOL_ERROR)
+    return Request(method, path, named, size_of(fields), NO_ERROR if is_sound else PROTOCOL_ERROR)
