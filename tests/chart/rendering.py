@@ -153,6 +153,20 @@ def render_text(values: str, flags: tuple[str, ...] = (), helm: str = "helm4", r
     return Rendered(template(values, flags, helm, release))
 
 
+def refusals(values: dict[str, Any], *flags: str, helm: str = "helm4") -> list[str]:
+    """Return the sentences that values which cannot work together are refused with, none when they are taken.
+
+    Fail where Helm refuses them for anything else.
+    """
+    try:
+        render(values, *flags, helm=helm)
+    except RefusedError as error:
+        head, _, rest = str(error).partition("These values cannot work together:\n")
+        assert rest, head
+        return [line.removeprefix("- ") for line in rest.splitlines() if line.startswith("- ")]
+    return []
+
+
 def template(
     values: str,
     flags: tuple[str, ...] = (),

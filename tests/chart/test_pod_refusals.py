@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from ci import chart_docs
-from tests.chart.rendering import COMPONENTS, RefusedError, containers, pod_spec, render, render_case
+from tests.chart.rendering import COMPONENTS, RefusedError, containers, pod_spec, refusals, render, render_case
 from tests.chart.test_null import chart_below, objects
-from tests.chart.test_refusals import told
 
 # On by values, so that their keys are looked at.
 TENSORBOARD = {"enabled": True}
@@ -33,7 +32,7 @@ def test_images_no_node_could_pull() -> None:
         "but it is put before a / and an image's name: write HOST, HOST:PORT or HOST/PATH, without https:// in front "
         "and without a / at the end"
     )
-    assert sorted(told(values)) == sorted([
+    assert sorted(refusals(values)) == sorted([
         f'training.image.registry is "https://registry.example.com" {no_registry}',
         f'publisher.image.registry is "registry.example.com/" {no_registry}',
         f'api.image.registry is "registry example com" {no_registry}',
@@ -48,11 +47,11 @@ def test_images_no_node_could_pull() -> None:
 
 @pytest.mark.parametrize("registry", ["mirror", "localhost:5001", "mirror.example.com:5000/team/models", ""])
 def test_registry_of_all_images_is_a_host_with_a_path(registry: str) -> None:
-    assert told({"global": {"imageRegistry": registry}}) == []
+    assert refusals({"global": {"imageRegistry": registry}}) == []
 
 
 def test_registry_of_all_images_without_a_scheme() -> None:
-    (sentence,) = told({"global": {"imageRegistry": "http://mirror"}})
+    (sentence,) = refusals({"global": {"imageRegistry": "http://mirror"}})
     assert sentence.startswith('global.imageRegistry is "http://mirror" but it is put before a /')
 
 
@@ -60,8 +59,8 @@ def test_the_tag_that_is_refused_is_the_default() -> None:
     # templates/validation/_images.tpl cannot read what values.yaml says.
     assert chart_docs.load_values()["server"]["image"]["tag"] == "2.20.0"
     drop_in = {"registry": "", "repository": "tensorflow-model-server"}
-    assert told({"server": {"image": {**drop_in, "tag": ""}}}) == []
-    assert told({"server": {"image": {**drop_in, "digest": "sha256:" + "a" * 64}}}) == []
+    assert refusals({"server": {"image": {**drop_in, "tag": ""}}}) == []
+    assert refusals({"server": {"image": {**drop_in, "digest": "sha256:" + "a" * 64}}}) == []
 
 
 def test_amounts_that_are_none() -> None:
@@ -82,7 +81,7 @@ def test_amounts_that_are_none() -> None:
             f"{component}.resources.limits.{name}, or lower the request"
         )
 
-    assert sorted(told(values)) == sorted([
+    assert sorted(refusals(values)) == sorted([
         f'training.resources.requests.memory is "4GB", {none}',
         f'training.resources.limits.nvidia.com/gpu is "one", {none}',
         more("publisher", "memory", "1Gi", "512Mi"),
@@ -117,7 +116,7 @@ def test_volumes_mounts_and_containers_that_collide() -> None:
             "dnsPolicy": "None",
         },
     }
-    assert sorted(told(values)) == sorted([
+    assert sorted(refusals(values)) == sorted([
         ("training.extraVolumes and server.extraVolumes both have shared, and both are in the training pod, where the "
         "server looks at what was trained: call one of them otherwise"),
         "training.extraVolumes has shared twice: give each volume its own name",
@@ -165,7 +164,7 @@ def test_no_volume_container_or_mount_of_the_chart_is_taken_again(component: str
             paths |= {at["mountPath"] for at in main["volumeMounts"] if not at["name"].startswith("extra-")}
     needs = COMPONENTS[component].needs
     key = "extraInitContainers"
-    sentences = told({
+    sentences = refusals({
         component: {
             **needs,
             "extraVolumes": [{"name": name, "emptyDir": {}} for name in [*sorted(volumes), "x"]],
@@ -196,7 +195,7 @@ def test_rules_by_expressions_count_like_labels() -> None:
             "affinity": {"podAntiAffinity": {rule: apart}},
         }
     }
-    assert told(values) == [
+    assert refusals(values) == [
         (
             f"server.topologySpreadConstraints spreads up to 3 pods over kubernetes.io/hostname but {ON_ONE_NODE} "
             "whenUnsatisfiable: ScheduleAnyway"
@@ -224,7 +223,7 @@ def test_nodes_without_the_servers_image(terms: list[tuple[str, list[str]]], ref
     ]
     rule = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": node_terms}}
     sentence = f"server.affinity.nodeAffinity keeps the pods from amd64 nodes {AMD64}"
-    assert told({"server": {"affinity": {"nodeAffinity": rule}}}) == [sentence] * refused
+    assert refusals({"server": {"affinity": {"nodeAffinity": rule}}}) == [sentence] * refused
 
 
 @pytest.mark.parametrize(
@@ -254,8 +253,8 @@ def test_aliases_in_a_releases_name_stay_apart(tmp_path: Any) -> None:
 
 
 def test_switch_of_a_parent_is_for_a_parent() -> None:
-    assert told({"enabled": True}) == []
-    assert told({"enabled": False}) == [
+    assert refusals({"enabled": True}) == []
+    assert refusals({"enabled": False}) == [
         (
             "enabled is false, which only a parent chart's condition acts on: name it there (condition: "
             "tensorflow-model.enabled), or leave it out and uninstall the release instead"
@@ -277,14 +276,14 @@ def test_account_of_digits_is_a_name() -> None:
 
 @pytest.mark.parametrize("cron", ["0 3 * *", "daily", "TZ=UTC 0 3 * * *", "0 0 3 * * *"])
 def test_schedule_that_kubernetes_refuses(cron: str) -> None:
-    (sentence,) = told({"training": {"schedule": {"cron": cron}}})
+    (sentence,) = refusals({"training": {"schedule": {"cron": cron}}})
     assert sentence.startswith(f'training.schedule.cron is "{cron}" but a schedule is five fields')
     assert sentence.endswith("timeZone") is cron.startswith("TZ=")
 
 
 @pytest.mark.parametrize("cron", ["*/5 1-3,7 1 JAN-JUN mon", "@daily", "@every 1h30m", "0  3 * * ?"])
 def test_schedule_that_kubernetes_takes(cron: str) -> None:
-    assert told({"training": {"schedule": {"cron": cron}}}) == []
+    assert refusals({"training": {"schedule": {"cron": cron}}}) == []
 
 
 def test_ways_in_that_lead_nowhere() -> None:
@@ -296,7 +295,7 @@ def test_ways_in_that_lead_nowhere() -> None:
             "tls": [{"hosts": ["a.example.com", "b.example.com", "*.example.com"], "secretName": "tls"}],
         },
     }
-    assert sorted(told(values)) == sorted(
+    assert sorted(refusals(values)) == sorted(
         [
             (
                 "training.schedule.timeZone is set but training.schedule.cron is empty, so nothing is started: set "

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.chart.rendering import HELMS, RefusedError, render
+from tests.chart.rendering import HELMS, refusals
 
 OWN = {"app.kubernetes.io/component": "server"}
 SPREAD = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule"}
@@ -26,17 +26,6 @@ TWO_TO_53 = "a number of 9007199254740992 (2^53) or more, of which Helm does not
 def source(**given: Any) -> dict[str, Any]:
     """Return values of a release that serves a model from a source and trains none."""
     return {"training": {"enabled": False}, "model": {"source": given}}
-
-
-def told(values: dict[str, Any], helm: str = "helm4", *flags: str) -> list[str]:
-    """Return the sentences values are refused with, none when they are taken."""
-    try:
-        render(values, *flags, helm=helm)
-    except RefusedError as error:
-        head, _, rest = str(error).partition("These values cannot work together:\n")
-        assert rest, head
-        return [line.removeprefix("- ") for line in rest.splitlines() if line.startswith("- ")]
-    return []
 
 
 @pytest.mark.parametrize(
@@ -393,7 +382,7 @@ def told(values: dict[str, Any], helm: str = "helm4", *flags: str) -> list[str]:
     ],
 )
 def test_combination_is_refused_with_the_way_out(values: dict[str, Any], sentence: str) -> None:
-    assert told(values) == [sentence]
+    assert refusals(values) == [sentence]
 
 
 @pytest.mark.parametrize("helm", HELMS)
@@ -403,7 +392,7 @@ def test_all_problems_are_told_at_once(helm: str) -> None:
         "api": {"replicaCount": 0},
         "ingress": {"enabled": True},
     }
-    assert len(told(values, helm)) == 4
+    assert len(refusals(values, helm=helm)) == 4
 
 
 @pytest.mark.parametrize(
@@ -455,7 +444,7 @@ def test_all_problems_are_told_at_once(helm: str) -> None:
     ],
 )
 def test_combination_that_works_is_taken(values: dict[str, Any]) -> None:
-    assert told(values) == []
+    assert refusals(values) == []
 
 
 @pytest.mark.parametrize("helm", HELMS)
@@ -466,14 +455,14 @@ def test_image_volume_is_refused_where_the_cluster_has_none(helm: str, version: 
         f"model.source.image.reference is set but this is Kubernetes v{version}, and image volumes are there from 1.31 "
         "on: use a newer cluster, model.source.uri, or a claim (modelStore.pvc.existingClaim)"
     )
-    assert told(values, helm, f"--kube-version={version}") == ([] if is_taken else [sentence])
+    assert refusals(values, f"--kube-version={version}", helm=helm) == ([] if is_taken else [sentence])
 
 
 @pytest.mark.parametrize("helm", HELMS)
 def test_version_given_by_set_is_exact_or_refused(helm: str) -> None:
-    assert told({}, helm, "--set=model.version=20240601120000") == []
-    assert told({}, helm, "--set-string=model.version=9223372036854775807") == []
-    assert told({}, helm, "--set=model.version=9223372036854775807") == [f"model.version is {TWO_TO_53}"]
+    assert refusals({}, "--set=model.version=20240601120000", helm=helm) == []
+    assert refusals({}, "--set-string=model.version=9223372036854775807", helm=helm) == []
+    assert refusals({}, "--set=model.version=9223372036854775807", helm=helm) == [f"model.version is {TWO_TO_53}"]
 
 
 @pytest.mark.parametrize("helm", HELMS)
@@ -483,4 +472,4 @@ def test_name_that_is_no_folder_and_part_of_urls_is_refused(helm: str, name: str
         f"model.name is {json.dumps(name)} but it is a folder and a part of URLs as it stands: use letters, digits, "
         '"_", "-" and ".", at most 128, the first a letter or digit'
     )
-    assert told({"model": {"name": name}}, helm) == [sentence]
+    assert refusals({"model": {"name": name}}, helm=helm) == [sentence]

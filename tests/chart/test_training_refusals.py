@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.chart.rendering import HELMS, RefusedError, render
+from tests.chart.rendering import HELMS, RefusedError, refusals, render
 
 SHA256 = "a" * 64
 FILES = {"fraud.py": "class Fraud: ..."}
@@ -120,18 +120,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-def sentences(values: dict[str, Any], helm: str = "helm4") -> list[str]:
-    """Return the sentences values are refused with."""
-    with pytest.raises(RefusedError) as error:
-        render(values, helm=helm)
-    return [line.removeprefix("- ") for line in str(error.value).splitlines() if line.startswith("- ")]
-
-
 @pytest.mark.parametrize("helm", HELMS)
 @pytest.mark.parametrize("name", REFUSED)
 def test_training_that_cannot_be_is_refused_with_the_way_out(name: str, helm: str) -> None:
     training, begin = REFUSED[name]
-    (told,) = sentences({"training": training}, helm)
+    (told,) = refusals({"training": training}, helm=helm)
     assert told.startswith(begin)
 
 
@@ -177,7 +170,7 @@ def test_parameters_of_ones_own_are_ones_own() -> None:
     ],
 )
 def test_tensorboard_that_cannot_be_is_refused(values: dict[str, Any], begin: str) -> None:
-    (told,) = sentences(values)
+    (told,) = refusals(values)
     assert told.startswith(begin)
 
 
