@@ -46,8 +46,8 @@ class Aside:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._give(size)
+            # Its turn may have come at the same time; and others may have waited for it alone.
+            self._give(0 if turn.cancelled() else size)
             raise
 
     def _give(self, size: int) -> None:
