@@ -5,7 +5,7 @@ Checks and texts are those of servables/tensorflow/classifier.cc, regressor.cc, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from tensorflow.core.framework import types_pb2
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from model_server.protos import examples_pb2
     from model_server.saved_model import Runner
 
     Run = Callable[[dict[str, NDArray[Any]], Sequence[str]], list[NDArray[Any]]]
@@ -29,23 +30,23 @@ REGRESS = "tensorflow/serving/regress"
 INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
 
 
-def serialized(message: Any) -> NDArray[Any]:
-    """Return the examples (example,) of an Input as serialized bytes; a context goes in front of each.
+def serialized(message: examples_pb2.Input) -> NDArray[Any]:
+    """Return the examples (example,) of an Input as they were sent; a context goes in front of each.
 
     Raise INVALID_ARGUMENT when there are none.
     """
-    context, examples = b"", []
+    context, examples = b"", cast("Sequence[bytes]", ())
     match message.WhichOneof("kind"):
         case "example_list":
             examples = message.example_list.examples
         case "example_list_with_context":
-            context = message.example_list_with_context.context.SerializeToString()
+            context = message.example_list_with_context.context
             examples = message.example_list_with_context.examples
     if not examples:
         raise invalid_argument("Input is empty.")
     check_read(len(examples), READ_EXAMPLE_BYTES, message.ByteSize(), "examples")
     check_copies(len(context), len(examples), message.ByteSize() if context else 0)
-    return as_objects([context + example.SerializeToString() for example in examples])
+    return as_objects([context + example for example in examples] if context else examples)
 
 
 def classify(

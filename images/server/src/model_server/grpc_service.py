@@ -17,12 +17,14 @@ from tensorflow_serving.apis import (
     get_model_status_pb2,
     inference_pb2,
     model_management_pb2,
+    model_pb2,
     predict_pb2,
     regression_pb2,
 )
 
 from model_server import examples, metrics, model_config, predict, predict_reply
-from serving_codec import tensors
+from model_server.protos import examples_pb2
+from serving_codec import fields, tensors
 from serving_codec.json_tensors import Output
 from serving_codec.paths import Choice
 from serving_codec.status import Code, ServingError, invalid_argument
@@ -43,6 +45,8 @@ SIGNATURE_DEF = "signature_def"
 NEWEST = Choice()
 # What is parsed, and its tensors read, in a millisecond; tests/contract/test_grpc_limits.py measures the loop.
 SMALL_BYTES = 64 << 10
+# Shorter ones are parsed in a millisecond whatever is in them. On the loop no more is counted and parsed than in a few.
+UNCOUNTED_BYTES, SMALL_WORK = 4 << 10, 10_000
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,9 @@ class PredictionService:
 
     def predict_at_once(self, message: bytes, deadline: Deadline) -> bytes:
         """Run a signature on tensors where that is known to be quick; raise MayTakeLongError otherwise."""
+        descriptor = predict_pb2.PredictRequest.DESCRIPTOR
+        if len(message) > UNCOUNTED_BYTES and fields.is_more_work(message, descriptor, SMALL_WORK):
+            raise MayTakeLongError
         request = parsed(predict_pb2.PredictRequest, message)
         return _counted(
             "Predict", request.model_spec.name, lambda: self._predict(request, message, deadline, at_once=True)
@@ -92,38 +99,39 @@ class PredictionService:
 
     def classify(self, message: bytes, deadline: Deadline) -> bytes:
         """Run a signature on examples and tell labels and scores."""
-        request = parsed(classification_pb2.ClassificationRequest, message)
+        asked = _of_examples(message)
         reply = classification_pb2.ClassificationResponse()
-        infer = lambda: self._infer("Classify", examples.classify, reply, request, deadline)  # noqa: E731
-        return _counted("Classify", request.model_spec.name, infer)
+        infer = lambda: self._infer("Classify", examples.classify, reply, asked, deadline)  # noqa: E731
+        return _counted("Classify", asked.request.model_spec.name, infer)
 
     def regress(self, message: bytes, deadline: Deadline) -> bytes:
         """Run a signature on examples and tell a value for each."""
-        request = parsed(regression_pb2.RegressionRequest, message)
+        asked = _of_examples(message)
         reply = regression_pb2.RegressionResponse()
-        infer = lambda: self._infer("Regress", examples.regress, reply, request, deadline)  # noqa: E731
-        return _counted("Regress", request.model_spec.name, infer)
+        infer = lambda: self._infer("Regress", examples.regress, reply, asked, deadline)  # noqa: E731
+        return _counted("Regress", asked.request.model_spec.name, infer)
 
     def multi_inference(self, message: bytes, deadline: Deadline) -> bytes:
         """Classify and regress the same examples in one run."""
-        request = parsed(inference_pb2.MultiInferenceRequest, message)
-        names = {task.model_spec.name for task in request.tasks}
+        request = parsed(examples_pb2.MultiInferenceRequest, message)
+        tasks = [parsed(inference_pb2.InferenceTask, task) for task in request.tasks]
+        names = {task.model_spec.name for task in tasks}
         if "" in names or not names:
             raise invalid_argument("Found ModelSpec with an empty model name.")
         if len(names) > 1:
             raise invalid_argument("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
-        name, choice = _model_of(request.tasks[0])
+        name, choice = _model_of(tasks[0])
         with self._manager.hold(name, choice) as version:
             given = examples.serialized(request.input)
-            first = request.tasks[0].model_spec.signature_name or predict.DEFAULT_SIGNATURE
+            first = tasks[0].model_spec.signature_name or predict.DEFAULT_SIGNATURE
             run = predict.timed(version, name, "MultiInference", first, deadline.remaining_ms())
             results = examples.multi_inference(
-                version.runner, request.tasks, given, run, check_method=self._options.check_method
+                version.runner, tasks, given, run, check_method=self._options.check_method
             )
             metrics.REQUEST_EXAMPLE_COUNTS.observe(len(given), name)
             metrics.REQUEST_EXAMPLE_COUNT_TOTAL.add(name, by=len(given))
             reply = inference_pb2.MultiInferenceResponse(results=results)
-            for task, result in zip(request.tasks, reply.results, strict=True):
+            for task, result in zip(tasks, reply.results, strict=True):
                 signature_name = task.model_spec.signature_name or predict.DEFAULT_SIGNATURE
                 _tell_model(result.model_spec, name, version, signature_name)
             return _serialized(reply)
@@ -189,13 +197,16 @@ class PredictionService:
         plan: Plan = version.plans.setdefault(signature_name, predict.Plan(signature))
         return plan
 
-    def _infer(self, method: str, infer: Callable[..., Any], reply: Any, request: Any, deadline: Deadline) -> bytes:
+    def _infer(
+        self, method: str, infer: Callable[..., Any], reply: Any, asked: OfExamples, deadline: Deadline
+    ) -> bytes:
         """Return the reply with the result of `infer`, one of examples.py's, on the request's examples."""
+        request = asked.request
         name, choice = _model_of(request)
         with self._manager.hold(name, choice) as version:
             signature_name = request.model_spec.signature_name or predict.DEFAULT_SIGNATURE
             run = predict.timed(version, name, method, signature_name, deadline.remaining_ms())
-            given = examples.serialized(request.input)
+            given = examples.serialized(asked.input)
             check_method = self._options.check_method
             reply.result.CopyFrom(infer(version.runner, signature_name, given, run, check_method=check_method))
             _tell_model(reply.model_spec, name, version, signature_name)
@@ -266,8 +277,34 @@ class Reload:
         return _serialized(reply)
 
 
+@dataclass(frozen=True)
+class OfExamples:
+    """A request about examples: a ClassificationRequest with its model_spec alone, and the input, not looked into."""
+
+    request: Any
+    input: examples_pb2.Input
+
+
+def _of_examples(message: bytes) -> OfExamples:
+    """Return the request, for Classify or Regress, which have the same fields."""
+    given = parsed(examples_pb2.ExamplesRequest, message)
+    request = classification_pb2.ClassificationRequest()
+    if given.HasField("model_spec"):
+        request.model_spec.CopyFrom(parsed(model_pb2.ModelSpec, given.model_spec))
+    return OfExamples(request, given.input)
+
+
 def parsed(kind: Any, message: bytes) -> Any:
-    """Return the message of bytes; raise INTERNAL, as gRPC itself does, for ones that are none."""
+    """Return the message of bytes; raise INTERNAL, as gRPC itself does, for ones that are none.
+
+    Raise INVALID_ARGUMENT for one of so many fields that others would wait while it is parsed.
+    """
+    most = fields.allowed(len(message))
+    if len(message) > UNCOUNTED_BYTES and fields.is_more_work(message, kind.DESCRIPTOR, most):
+        raise invalid_argument(
+            f"A message of {len(message)} bytes has too many fields, values and map entries to be read; values in "
+            "packed fields or tensor_content, and strings of 16 bytes and more, are never too many"
+        )
     try:
         return kind.FromString(message)
     except DecodeError as error:

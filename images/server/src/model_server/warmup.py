@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
 from model_server import examples, metrics, predict
+from model_server.protos import examples_pb2
 from serving_codec.status import Code, ServingError, invalid_argument
 
 if TYPE_CHECKING:
@@ -72,15 +73,20 @@ def _run(model: Runner, record: bytes) -> None:
             predict.outputs_of(signature, inputs, model.run, list(request.output_filter))
         case "classify_log":
             request = log.classify_log.request
-            given = examples.serialized(request.input)
+            given = examples.serialized(_as_sent(request.input))
             examples.classify(model, request.model_spec.signature_name, given, model.run)
         case "regress_log":
             request = log.regress_log.request
-            given = examples.serialized(request.input)
+            given = examples.serialized(_as_sent(request.input))
             examples.regress(model, request.model_spec.signature_name, given, model.run)
         case "multi_inference_log":
             request = log.multi_inference_log.request
-            examples.multi_inference(model, request.tasks, examples.serialized(request.input), model.run)
+            examples.multi_inference(model, request.tasks, examples.serialized(_as_sent(request.input)), model.run)
         case kind:
             number = log.DESCRIPTOR.fields_by_name[kind].number
             raise ServingError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {number}")
+
+
+def _as_sent(message: Any) -> examples_pb2.Input:
+    """Return an Input whose examples are bytes."""
+    return examples_pb2.Input.FromString(message.SerializeToString())
