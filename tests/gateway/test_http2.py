@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+import trustme
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from model_api.channel import Channel
+from model_api.tls import Tls
 from serving_codec.status import Code, ServingError
 from serving_http.http2 import frames
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
 
 SECONDS = 20.0
 
@@ -235,3 +238,23 @@ def test_server_that_breaks_http2_is_let_go_with_the_reason(then: bytes, words: 
     error = against(lambda: Scripted(BEGIN, then), SECONDS)
     assert error is not None
     assert (error.code, error.message.endswith(words)) == (Code.UNAVAILABLE, True), error.message
+
+
+# asyncio leaves the socket to the collector where OpenSSL does not take the name.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_name_that_no_certificate_can_have_is_told_and_tried_again(tmp_path: Path) -> None:
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.crt")
+    tls = Tls(tmp_path / "ca.crt", None, None, "models..svc")
+
+    async def main() -> None:
+        listening = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
+        channel = Channel("127.0.0.1", listening.sockets[0].getsockname()[1], tls)
+        try:
+            for _ in range(2):
+                with pytest.raises(ServingError, match="label empty or too long"):
+                    await channel.call(b"/t/echo", b"", SECONDS)
+        finally:
+            await channel.close(0)
+            listening.close()
+
+    asyncio.run(main())
