@@ -26,6 +26,8 @@ STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 WATCHED = STOP_SIGNALS | {signal.SIGCHLD}
 # A worker that fails sooner would fail again: the port is taken, or a file cannot be read.
 START_SECONDS = 5.0
+# Before one is started again: at once, unless the one before it was killed as soon as it had begun, too.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 1.0
 FAILED = 1
 
 
@@ -44,10 +46,16 @@ def share_of(config: Config) -> Config:
 
 @dataclasses.dataclass(frozen=True)
 class _Worker:
-    """A process, the listening socket it serves, and when it was started (monotonic)."""
+    """A process: the listening socket it serves, when it was started (monotonic), and how many began in vain before."""
 
     listening: socket.socket
     started: float
+    in_vain: int = 0
+
+    @property
+    def is_young(self) -> bool:
+        """Tell whether it has only just begun."""
+        return time.monotonic() - self.started < START_SECONDS
 
 
 def run(sockets: Sequence[socket.socket], work: Work) -> int:
@@ -73,12 +81,18 @@ def run(sockets: Sequence[socket.socket], work: Work) -> int:
                 continue
             LOG.error("worker %d ended with %d", pid, status)
             # One that was killed, for its memory perhaps, is no sign that the next would fail.
-            if status >= 0 and time.monotonic() - ended.started < START_SECONDS:
+            if status >= 0 and ended.is_young:
                 code, is_stopping = status or FAILED, True
                 _tell(workers, signal.SIGTERM)
             else:
-                workers[_forked(work, ended.listening, sockets)] = _Worker(ended.listening, time.monotonic())
+                in_vain = ended.in_vain + 1 if ended.is_young else 0
+                time.sleep(_pause_seconds(in_vain))
+                workers[_forked(work, ended.listening, sockets)] = _Worker(ended.listening, time.monotonic(), in_vain)
     return code
+
+
+def _pause_seconds(in_vain: int) -> float:
+    return min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (in_vain - 2)) if in_vain > 1 else 0.0
 
 
 def _forked(work: Work, listening: socket.socket, sockets: Sequence[socket.socket]) -> int:
