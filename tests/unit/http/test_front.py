@@ -277,6 +277,21 @@ def test_client_that_does_not_read_is_ended() -> None:
     on_front(test, write_timeout_seconds=0.5)
 
 
+@pytest.mark.parametrize("connection", [b"keep-alive", b"close"])
+def test_client_that_reads_slowly_gets_all_of_a_reply(connection: bytes) -> None:
+    async def test(run: Running) -> None:
+        client = await run.connect()
+        await client.send(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: %s\r\n\r\n" % connection)
+        head = await client.reader.readuntil(b"\r\n\r\n")
+        assert b"connection: %s\r\n" % connection in head
+        # In several times what it may read nothing for.
+        for _ in range(8):
+            await asyncio.sleep(0.3)
+            await client.reader.readexactly(2 << 20)
+
+    on_front(test, write_timeout_seconds=1.0)
+
+
 def test_replies_nobody_reads_are_bounded_in_all() -> None:
     async def test(run: Running) -> None:
         for _ in range(8):

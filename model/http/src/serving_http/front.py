@@ -199,8 +199,8 @@ class Front:
                 connection.refuse(statuses.REQUEST_TIMEOUT, f"expected the whole body within {seconds:g} s")
             case Phase.NEW | Phase.IDLE:
                 connection.close()
-            case Phase.WRITING if connection.has_progressed():
-                self.enter(connection, Phase.WRITING)
+            case Phase.WRITING | Phase.CLOSING if connection.has_progressed():
+                self.enter(connection, connection.phase)
             case _:
                 connection.abort()
 
