@@ -7,6 +7,7 @@ import functools
 import logging
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grpc_health.v1 import health_pb2
@@ -45,15 +46,28 @@ METADATA_THREADS = 2
 RELOAD_SECONDS = 0.02
 
 
+@dataclass(frozen=True)
+class Lanes:
+    """Turns on threads; those for large messages are others, so that dozens of them keep no small one waiting."""
+
+    small: Turns
+    large: Turns
+
+    @classmethod
+    def of(cls, threads: int, name: str) -> Lanes:
+        """Return lanes of so many threads, and half as many for large messages."""
+        return cls(Turns(threads, name), Turns(max(1, threads // 2), f"{name}-large"))
+
+
 class Unary:
     """A method with one answer: small messages at once where that can be, others in a turn."""
 
     is_streaming = False
 
-    def __init__(self, ledger: Ledger, turns: Turns, answer: Answer, at_once: Answer | None = None) -> None:
+    def __init__(self, ledger: Ledger, lanes: Lanes, answer: Answer, at_once: Answer | None = None) -> None:
         # For the life of the listener.
         self._ledger = ledger
-        self._turns = turns
+        self._lanes = lanes
         self._answer = answer
         self._at_once = at_once
 
@@ -83,9 +97,10 @@ class Unary:
         work = functools.partial(self._answer, message, call.deadline)
         if size is not None:
             work = functools.partial(_inflated_first, self._answer, message, size, call.deadline)
+        turns = self._lanes.large if size is not None or len(message) > SMALL_BYTES else self._lanes.small
         del message
         try:
-            reply = await self._turns.run(work, functools.partial(self._ledger.release, call))
+            reply = await turns.run(work, functools.partial(self._ledger.release, call))
         except Exception as error:  # noqa: BLE001 - told by _told
             call.task = None
             call.refuse(_told(error))
@@ -185,9 +200,9 @@ class Methods:
     ) -> None:
         # For the life of the listener.
         self._ledger = ledger
-        self._turns = Turns(flags.grpc_max_threads or startup.THREADS_PER_CPU * cpus.usable(), "grpc-run")
+        self._lanes = Lanes.of(flags.grpc_max_threads or startup.THREADS_PER_CPU * cpus.usable(), "grpc-run")
         # What probes ask must not wait for inferences, nor for a disk that a reload looks at.
-        self._aside = Turns(METADATA_THREADS, "grpc-metadata")
+        self._aside = Lanes.of(METADATA_THREADS, "grpc-metadata")
         self._reloads = ThreadPoolExecutor(1, thread_name_prefix="grpc-reload")
         self._prediction = PredictionService(manager, options)
         self._models = ModelService(manager, flags.reload_config_root)
@@ -196,13 +211,13 @@ class Methods:
 
     def by_path(self) -> dict[bytes, Method]:
         """Return the methods by the path that names them: /service/method."""
-        prediction, models, turns, aside = self._prediction, self._models, self._turns, self._aside
+        prediction, models, lanes, aside = self._prediction, self._models, self._lanes, self._aside
         services: dict[str, dict[str, Method]] = {
             PREDICTION: {
-                "Predict": self._unary(prediction.predict, turns, prediction.predict_at_once),
-                "Classify": self._unary(prediction.classify, turns),
-                "Regress": self._unary(prediction.regress, turns),
-                "MultiInference": self._unary(prediction.multi_inference, turns),
+                "Predict": self._unary(prediction.predict, lanes, prediction.predict_at_once),
+                "Classify": self._unary(prediction.classify, lanes),
+                "Regress": self._unary(prediction.regress, lanes),
+                "MultiInference": self._unary(prediction.multi_inference, lanes),
                 "GetModelMetadata": self._unary(prediction.metadata, aside),
             },
             MODELS: {
@@ -223,8 +238,8 @@ class Methods:
             for name, method in methods.items()
         }
 
-    def _unary(self, answer: Answer, turns: Turns, at_once: Answer | None = None) -> Unary:
-        return Unary(self._ledger, turns, answer, at_once)
+    def _unary(self, answer: Answer, lanes: Lanes, at_once: Answer | None = None) -> Unary:
+        return Unary(self._ledger, lanes, answer, at_once)
 
     # ---- reload
 

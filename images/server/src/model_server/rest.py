@@ -80,6 +80,8 @@ class App:
         self._options = options
         self._cors = CORS_HEADERS if settings.cors else ()
         self._executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="rest")
+        # Threads of their own, so that dozens of large requests keep no small one waiting.
+        self._large_executor = ThreadPoolExecutor(max(1, settings.threads // 2), thread_name_prefix="rest-large")
         self._aside = Aside(INFLATING_THREADS, settings.limits.max_held_body_bytes, "rest-aside")
         # Python runs one thread at a time: more of them would only keep the event loop waiting for its turn.
         self._turn = threading.Lock()
@@ -89,7 +91,7 @@ class App:
     def answer(self, request: HttpRequest) -> Reply | Coroutine[Any, Any, Reply]:
         """Answer one request."""
         if request.path == self._settings.metrics_path:
-            return self._on_a_thread(_metrics, request)
+            return self._on_a_thread(self._executor, functools.partial(_metrics, request))
         if request.path[:4].lower() != "/v1/":
             return Reply(404, NOT_FOUND_PAGE, b"text/html")
         if request.method == "OPTIONS":
@@ -108,8 +110,8 @@ class App:
         if len(body) <= SMALL_BODY_BYTES:
             with contextlib.suppress(_MayTakeLongError):
                 return self._answer(method, target, given, may_take_long=False)
-        answer = functools.partial(self._answer, may_take_long=True)
-        return self._on_a_thread(answer, method, target, given)
+        answer = functools.partial(self._answer, method, target, given, may_take_long=True)
+        return self._on_a_thread(self._executor if len(body) <= SMALL_BODY_BYTES else self._large_executor, answer)
 
     async def _answer_compressed(self, request: HttpRequest) -> Reply:
         try:
@@ -120,8 +122,8 @@ class App:
         reply = self._answer_body(request.method, request.target, body)
         return reply if isinstance(reply, Reply) else await reply
 
-    async def _on_a_thread(self, function: Callable[..., Reply], *arguments: Any) -> Reply:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+    async def _on_a_thread(self, executor: ThreadPoolExecutor, answer: Callable[[], Reply]) -> Reply:
+        return await asyncio.get_running_loop().run_in_executor(executor, answer)
 
     def _answer(self, method: str, target: str, body: Body, *, may_take_long: bool) -> Reply:
         """Answer, and count the request and its time; one that may take long and must not raises _MayTakeLongError."""
