@@ -90,6 +90,21 @@ def writer(release: Release, claim_name: str, name: str = WRITER) -> None:
     wait_for(runs, "the writer runs", READY_TIMEOUT_SECONDS)
 
 
+def store(release: Release, claim_name: str) -> Release:
+    """Return a release in whose namespace there is a claim that holds `churn/1`, and a pod to write to it."""
+    claim(release, claim_name)
+    writer(release, claim_name)
+    put(release, "churn/1")
+    return release
+
+
+def installed(release: Release, name: str, given: dict[str, Any], *, wait: bool = True) -> Release:
+    """Return another release in the same namespace, installed with these values."""
+    other = release.beside(name)
+    other.upgrade(given, wait=wait)
+    return other
+
+
 def in_store(release: Release, *command: str) -> str:
     """Run a command in the writer and return what it printed."""
     return release.kubectl("exec", WRITER, "--", *command)

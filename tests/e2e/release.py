@@ -67,6 +67,10 @@ class Release:
         """Return the name of a component's Deployment, Service and HPA."""
         return f"{self.fullname}-{component}"
 
+    def beside(self, name: str) -> Release:
+        """Return another release in the same namespace, which is still to be installed."""
+        return Release(self.access, self.namespace, name)
+
     # ---- helm
 
     def upgrade(self, values: Mapping[str, Any] | None = None, *, wait: bool = True) -> str:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e import clients, quick, training
-from tests.e2e.release import Release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.e2e.release import Release
 
 NOT_WORSE = [{"metric": "accuracy", "notWorseThan": "served", "by": 0.01}]
 # What each release trains that must not be published: its container that tells, exit code, and what it tells.
@@ -43,7 +44,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, int, str]] = {
 @pytest.fixture(scope="module")
 def refused(release: Release) -> Iterator[dict[str, Release]]:
     """Yield releases that train what must not be published, all of them at once."""
-    releases = {name: Release(release.access, release.namespace, name) for name in REFUSED}
+    releases = {name: release.beside(name) for name in REFUSED}
     for name, one in releases.items():
         one.upgrade(REFUSED[name][0], wait=False)
     yield releases
@@ -70,7 +71,7 @@ def test_notes_print_the_command_that_tells_the_reason(refused: dict[str, Releas
 
 
 def test_candidate_is_held_to_the_model_in_service(release: Release) -> None:
-    served = Release(release.access, release.namespace, "served")
+    served = release.beside("served")
     served.upgrade(quick.values({"score": 0.9}, gates=NOT_WORSE))
     assert "nothing is published yet" in training.log(served, "publisher")
     before = clients.served_model(served)

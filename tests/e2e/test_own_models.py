@@ -12,7 +12,7 @@ import trustme
 from ci.cluster import docker_engine
 from ci.steps import run
 from tests.e2e import clients, own_model, quick, training
-from tests.e2e.own_model import values
+from tests.e2e.own_model import installed, values
 from tests.e2e.release import API_PORT, Release
 from tests.e2e.waiting import wait_for
 
@@ -37,17 +37,7 @@ server.serve_forever()
 @pytest.fixture(scope="module")
 def store(release: Release) -> Release:
     """Return a namespace with a claim that holds `churn/1`, and a pod to write to it."""
-    own_model.claim(release, CLAIM)
-    own_model.writer(release, CLAIM)
-    own_model.put(release, "churn/1")
-    return release
-
-
-def installed(store: Release, name: str, given: dict[str, Any], *, wait: bool = True) -> Release:
-    """Return another release in the same namespace, installed with these values."""
-    release = Release(store.access, store.namespace, name)
-    release.upgrade(given, wait=wait)
-    return release
+    return own_model.store(release, CLAIM)
 
 
 def predict(release: Release, value: Any) -> requests.Response:

@@ -15,12 +15,12 @@ import numpy as np
 from ci import demo, paths
 from ci.images import datasets
 from tests.e2e import clients, own_model, quick, training
-from tests.e2e.release import Release
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tests.e2e.digits import Digits
+    from tests.e2e.release import Release
 
 CLAIM = "data"
 TRAIN = Path(__file__).parent / "programs" / "train.py"
@@ -117,7 +117,7 @@ LIMIT_MEBIBYTES, DATA_MEBIBYTES = 1024, 1536
 
 
 def test_data_larger_than_the_memory_limit_trains(release: Release) -> None:
-    streamed = Release(release.access, release.namespace, "streamed")
+    streamed = release.beside("streamed")
     own_model.claim(streamed, "large")
     own_model.writer(streamed, "large", "large-writer")
     script = (

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.e2e import clients, training
-from tests.e2e.release import Release
+
+if TYPE_CHECKING:
+    from tests.e2e.release import Release
 
 EPOCHS = 6
 KILLED_AFTER = 3
@@ -26,7 +28,7 @@ def told_epochs(log: str) -> list[int]:
 
 
 def test_killed_training_resumes_and_ends_like_an_unbroken_one(release: Release) -> None:
-    broken, unbroken = (Release(release.access, release.namespace, name) for name in ("broken", "unbroken"))
+    broken, unbroken = (release.beside(name) for name in ("broken", "unbroken"))
     broken.upgrade(values(), wait=False)
     pod = training.wait_for_line(broken, f"epoch {KILLED_AFTER}/{EPOCHS}").metadata.name
     broken.kubectl("delete", "pod", pod, "--grace-period=0", "--force")

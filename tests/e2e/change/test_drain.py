@@ -45,10 +45,7 @@ ANYWHERE: dict[str, Any] = {
 def spread(release: Release, tmp_path: Path) -> Release:
     """Return a release whose pods need no volume, so that they may be on any node."""
     # Drained by its name, which no other namespace's release may have.
-    release = type(release)(release.access, release.namespace, release.namespace)
-    own_model.claim(release, CLAIM)
-    own_model.writer(release, CLAIM)
-    own_model.put(release, "churn/1")
+    release = own_model.store(release.beside(release.namespace), CLAIM)
     own_model.copy_out(release, "churn", tmp_path)
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY churn /churn\n", encoding="utf-8")
     reference = f"localhost:5001/e2e/churn-{release.namespace}:1"

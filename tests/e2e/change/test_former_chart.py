@@ -40,7 +40,7 @@ def former_chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_upgrade_from_the_former_chart(
     release: Release, digits: Digits, former_chart: Path, tmp_path: Path, *, reused: bool
 ) -> None:
-    one = type(release)(release.access, release.namespace, "reused" if reused else "given")
+    one = release.beside("reused" if reused else "given")
     one.helm("package", str(former_chart), f"--destination={tmp_path}")
     package = next(tmp_path.glob("*.tgz"))
     # Keys that both charts have.

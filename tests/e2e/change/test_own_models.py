@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e import clients, own_model, traffic
-from tests.e2e.own_model import MOUNT, values
+from tests.e2e.own_model import MOUNT, installed, values
 from tests.e2e.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -22,17 +22,7 @@ SWITCH_TIMEOUT_SECONDS = 90
 @pytest.fixture(scope="module")
 def store(release: Release) -> Release:
     """Return a namespace with a claim that holds `churn/1`, and a pod to write to it."""
-    own_model.claim(release, CLAIM)
-    own_model.writer(release, CLAIM)
-    own_model.put(release, "churn/1")
-    return release
-
-
-def installed(store: Release, name: str, given: dict[str, Any]) -> Release:
-    """Return another release in the same namespace, installed with these values."""
-    release = type(store)(store.access, store.namespace, name)
-    release.upgrade(given)
-    return release
+    return own_model.store(release, CLAIM)
 
 
 def test_new_version_is_followed_by_every_pod_without_a_failure(store: Release) -> None:

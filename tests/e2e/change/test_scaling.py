@@ -140,7 +140,7 @@ def test_load_takes_servers_from_one_to_three_and_back(scaled: Release, asked: Q
 
 
 def test_outside_scaler_is_left_alone(release: Release, digits: Digits) -> None:
-    other = type(release)(release.access, release.namespace, "outside")
+    other = release.beside("outside")
     unsaid = serving.values({name: {"replicaCount": None} for name in ("server", "api")})
     other.upgrade(unsaid)
     with traffic.steady(other, serving.by_api(other, digits)) as seen:
