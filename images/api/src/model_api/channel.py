@@ -64,7 +64,8 @@ class Channel:
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     self._connection = await self._connected()
-            except (OSError, TimeoutError) as error:
+            # ValueError: of a name that is none, which OpenSSL is the first to look at.
+            except (OSError, TimeoutError, ValueError) as error:
                 self._reason = f"cannot connect to {self._host}:{self._port}: {str(error) or 'no answer in time'}"
                 self._tried.set()
                 await asyncio.sleep(pause)

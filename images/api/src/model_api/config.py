@@ -80,6 +80,25 @@ class _Seconds(click.ParamType[float]):
         return seconds
 
 
+def _is_name(host: str) -> bool:
+    """Tell whether a host's name can be looked up and compared with a certificate's (RFC 3490)."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return not host.startswith(".")
+
+
+class _Name(click.ParamType[str]):
+    name = "host name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if not _is_name(text):
+            self.fail(f"expected a host's name, got {text[:80]!r}", param, ctx)
+        return text
+
+
 class _Targets(click.ParamType[tuple[str, ...]]):
     name = "host:port[,host:port...]"
 
@@ -87,7 +106,7 @@ class _Targets(click.ParamType[tuple[str, ...]]):
         targets = value if isinstance(value, tuple) else tuple(str(value).split(","))
         for target in targets:
             host, _, port = target.rpartition(":")
-            if not host or not (port.isascii() and port.isdecimal()):
+            if not host or not _is_name(host) or not (port.isascii() and port.isdecimal()):
                 self.fail(f"expected host:port, several with commas between, got {target[:80]!r}", param, ctx)
         return targets
 
@@ -132,7 +151,7 @@ _FILE = _Optional(click.Path(dir_okay=False, path_type=Path))
 @_flag("--workers", 1, click.IntRange(1, 64), "processes that share the port; each asks the servers by itself")
 @_flag("--server", "localhost:8500", _Targets(), "host:port of TensorFlow Serving's gRPC; every address is used")
 @_flag("--server-ca", "", _FILE, "PEM file of the authority of the server's certificate; empty: no TLS")
-@_flag("--server-name", "", str, "name in the server's certificate; empty: the host of --server")
+@_flag("--server-name", "", _Name(), "name in the server's certificate; empty: the host of --server")
 @_flag("--server-client-certificate", "", _FILE, "PEM file of a certificate to show to the server")
 @_flag("--server-client-key", "", _FILE, "PEM file of that certificate's key")
 @_flag("--model-name", "mnist", str, "name of the model")
