@@ -267,10 +267,6 @@ class Batcher:
         except Exception as error:  # noqa: BLE001 - every caller is told, each by its own future
             await self._tell(batch, error, call)
             return
-        # The server computes what waits while the answers of this call are written.
-        if batch is call.items:
-            self._calls.discard(call)
-            self._send()
         whole, start = Answered(outputs, version), 0
         for item in batch:
             end = start + item.rows
