@@ -47,21 +47,6 @@ def accuracy(release: Release) -> float:
     return float(clients.served_model(release)["metrics"]["accuracy"])
 
 
-def run_now(release: Release, name: str) -> None:
-    """Start a run as NOTES say it."""
-    release.kubectl("create", "job", f"--from=cronjob/{release.named('training')}", name)
-
-
-def wait_for_end(release: Release, name: str, condition: str) -> None:
-    """Return when a Job has a condition."""
-
-    def ended() -> bool:
-        job = release.batch.read_namespaced_job(name, release.namespace)
-        return condition in {state.type for state in job.status.conditions or () if state.status == "True"}
-
-    wait_for(ended, f"{name} is {condition}", RUN_TIMEOUT_SECONDS)
-
-
 def published(release: Release) -> list[str]:
     """Return the versions each server pod's loader can see under the release's key."""
     pod = release.pods("server")[0].metadata.name
@@ -96,8 +81,8 @@ def test_run_below_the_gate_changes_nothing_and_says_why(installed: Release) -> 
     installed.upgrade(values(cron="0 0 1 1 *"))
     before = clients.served_model(installed)["version"]
     put_score(installed, 0.5)
-    run_now(installed, "worse")
-    wait_for_end(installed, "worse", "Failed")
+    training.run_now(installed, "worse")
+    training.wait_for_end(installed, "worse", "Failed")
     end = training.ends(training.pods(installed, "worse")[-1])["publisher"]
     assert end.exit_code == 3
     assert "nothing was published" in end.message
@@ -107,8 +92,8 @@ def test_run_below_the_gate_changes_nothing_and_says_why(installed: Release) -> 
 def test_old_versions_go_and_numbers_are_not_used_again(installed: Release) -> None:
     before = clients.served_model(installed)["version"]
     put_score(installed, 0.97)
-    run_now(installed, "better")
-    wait_for_end(installed, "better", "Complete")
+    training.run_now(installed, "better")
+    training.wait_for_end(installed, "better", "Complete")
     wait_for(
         lambda: clients.served_model(installed)["version"] > before, "the new version answers", SWITCH_TIMEOUT_SECONDS
     )
@@ -131,8 +116,8 @@ def test_pin_holds_a_version_beside_the_schedule(installed: Release) -> None:
     installed.upgrade({**values(cron="0 0 1 1 *"), "model": {"name": "quick", "version": str(version)}})
     installed.wait_for_rollout("server")
     for name in ("after-pin-1", "after-pin-2"):
-        run_now(installed, name)
-        wait_for_end(installed, name, "Complete")
+        training.run_now(installed, name)
+        training.wait_for_end(installed, name, "Complete")
     assert clients.served_model(installed)["version"] == version
     installed.kubectl("rollout", "restart", f"deployment/{installed.named('server')}")
     installed.wait_for_rollout("server")

@@ -13,7 +13,7 @@ import pytest
 import requests
 import trustme
 
-from tests.e2e import clients
+from tests.e2e import certificates, clients
 from tests.e2e.release import SERVER_REST_PORT, Release
 from tests.e2e.waiting import wait_for
 
@@ -61,22 +61,10 @@ def credentials(authority: trustme.CA) -> grpc.ChannelCredentials:
 @pytest.fixture(scope="module")
 def installed(release: Release, authority: trustme.CA) -> Release:
     """Return the release, installed with the certificates of both sides in the namespace."""
-    put_certificate(release, authority, SERVER_CERTIFICATE, release.named("server"))
-    put_certificate(release, authority, API_CERTIFICATE, release.named("api"))
+    certificates.put(release, authority, SERVER_CERTIFICATE, release.named("server"))
+    certificates.put(release, authority, API_CERTIFICATE, release.named("api"))
     release.upgrade(values(seed=1))
     return release
-
-
-def put_certificate(release: Release, authority: trustme.CA, secret: str, host: str) -> None:
-    """Write a certificate for a host into a Secret with cert-manager's keys."""
-    issued = authority.issue_cert(host)
-    data = {
-        "tls.crt": "".join(pem.bytes().decode() for pem in issued.cert_chain_pems),
-        "tls.key": issued.private_key_pem.bytes().decode(),
-        "ca.crt": authority.cert_pem.bytes().decode(),
-    }
-    body = {"metadata": {"name": secret}, "type": "kubernetes.io/tls", "stringData": data}
-    release.core.create_namespaced_secret(release.namespace, body)
 
 
 def rest(release: Release, path: str, body: Any = None) -> requests.Response:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tests.e2e.release import Release
 
 START_TIMEOUT_SECONDS = 120
+RUN_TIMEOUT_SECONDS = 150
 
 
 def pods(release: Release, job_name: str) -> list[Any]:
@@ -51,3 +52,18 @@ def wait_for_line(release: Release, text: str, timeout_seconds: float = START_TI
         return None
 
     return wait_for(told, f"training tells {text!r}", timeout_seconds)
+
+
+def run_now(release: Release, name: str) -> None:
+    """Start a scheduled run as NOTES say it."""
+    release.kubectl("create", "job", f"--from=cronjob/{release.named('training')}", name)
+
+
+def wait_for_end(release: Release, name: str, condition: str) -> None:
+    """Return when a Job has a condition."""
+
+    def ended() -> bool:
+        job = release.batch.read_namespaced_job(name, release.namespace)
+        return condition in {state.type for state in job.status.conditions or () if state.status == "True"}
+
+    wait_for(ended, f"{name} is {condition}", RUN_TIMEOUT_SECONDS)
