@@ -19,8 +19,8 @@ from model_loader import search
 from model_loader.follow import Follower
 from model_loader.handover import Target
 from model_loader.loading import Loading
+from model_loader.reason import Reason
 from model_loader.server_status import ServerStatus
-from model_loader.telling import Reason
 from model_publisher import __main__ as publisher
 from model_publisher import config as publisher_config
 from model_publisher import workspace

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from model_loader import __main__ as command
-from model_loader.telling import Reason
+from model_loader.reason import Reason
 from tests import http_server
 
 if TYPE_CHECKING:

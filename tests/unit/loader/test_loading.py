@@ -12,8 +12,8 @@ import pytest
 from model_loader import __main__ as command
 from model_loader import config
 from model_loader.errors import NotThereError
+from model_loader.reason import Reason
 from model_loader.search import Candidate
-from model_loader.telling import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,10 +13,11 @@ from model_loader.errors import LoaderError
 from model_loader.follow import Follower
 from model_loader.handover import Target
 from model_loader.loading import Loading
-from model_loader.telling import Reason, tell
+from model_loader.reason import Reason
 from model_store.errors import StoreError
 from model_store.names import shown
 from model_store.store import Wanted
+from model_store.telling import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

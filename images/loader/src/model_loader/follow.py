@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from model_loader.errors import LoaderError, RefusedError
-from model_loader.telling import tell
 from model_store.errors import StoreError
+from model_store.telling import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

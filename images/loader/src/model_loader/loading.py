@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from model_download.quantity import shown
 from model_loader import admission, format_1
 from model_loader.errors import LoaderError, NotThereError, RefusedError
-from model_loader.telling import tell
 from model_store.errors import StoreError, TooLargeError, VerificationError
+from model_store.telling import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from model_loader.config import Config
     from model_loader.handover import Target
+    from model_loader.reason import Reason
     from model_loader.search import Candidate, Search
-    from model_loader.telling import Reason
     from model_store.store import Fetched, Wanted
 
 TELL_SECONDS = 30.0

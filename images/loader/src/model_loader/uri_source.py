@@ -15,9 +15,9 @@ from model_download.keys import Keys
 from model_download.quantity import shown
 from model_loader import search
 from model_loader.errors import LoaderError, NotThereError, RefusedError
-from model_loader.telling import tell
 from model_store.errors import StoreError
 from model_store.store import Fetched
+from model_store.telling import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

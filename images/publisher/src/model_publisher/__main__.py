@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from model_publisher import candidate, config, gates, result_file, served, stores, workspace
 from model_publisher.errors import NotGoodEnoughError, PassingError, PublisherError
-from model_publisher.telling import leave_reason, tell
 from model_store import Keep, StoreError, UnsuitableError
 from model_store.names import shown
+from model_store.telling import leave_reason, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ from model_description import dtypes, saved_model
 from model_description import signature as signatures
 from model_description.protos import serving_pb2
 from model_publisher.errors import NotGoodEnoughError, PublisherError
-from model_publisher.telling import tell
+from model_store.telling import tell
 from serving_codec import json_tensors, tensors
 from serving_codec.status import ServingError
 

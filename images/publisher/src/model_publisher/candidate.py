@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from model_description import saved_model, usable
 from model_description.errors import DescriptionError, SavedModelError, UnusableError
 from model_publisher.errors import NotGoodEnoughError, PassingError, PublisherError
-from model_publisher.telling import tell
 from model_store.errors import StoreError, VerificationError
 from model_store.serving import SingleModel
 from model_store.store import Wanted
+from model_store.telling import tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from model_bucket.settings import is_s3
-from model_publisher.telling import tell
 from model_store import DirectoryStore
+from model_store.telling import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from model_download.errors import ArchiveError, DownloadError, FetchError, Refus
 from model_download.keys import Keys
 from model_download.quantity import shown
 from model_publisher.errors import PassingError, PublisherError
-from model_publisher.telling import tell
+from model_store.telling import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
