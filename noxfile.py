@@ -38,11 +38,15 @@ UNTOUCHED_BY_TENSORFLOW = (
 )
 # Long scenarios of the end-to-end suite, which a change of templates, draining or the loader should run as well.
 CHANGE = "tests/e2e/change"
+# Training that takes minutes: killed and resumed, on a schedule, beside a board, of more data than memory.
+TRAINING = "tests/e2e/training"
 # The release under Argo CD, which takes long to build, and where NetworkPolicies are enforced.
 ARGO_CD = "tests/e2e/argocd"
 NETWORK = "tests/e2e/network"
 # The model store in a bucket, for which an S3 server is built.
 S3 = "tests/e2e/s3"
+# What has a session of its own.
+APART = (CHANGE, TRAINING, ARGO_CD, NETWORK, S3)
 # Tests that may run side by side do, in so many processes.
 SIDE_BY_SIDE = "-n2"
 NODE = ROOT / "ci" / "cluster" / "node" / "files"
@@ -156,7 +160,12 @@ def e2e(session: nox.Session) -> None:
     """Bring up a real cluster and prove the path from data to prediction on it."""
     install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
     session.run(sys.executable, "-m", "ci", "ready", external=True)
-    suite = ("-m", "pytest", "tests/e2e", *(f"--ignore={folder}" for folder in (CHANGE, ARGO_CD, NETWORK, S3)))
+    suite = (
+        "-m",
+        "pytest",
+        "tests/e2e",
+        *(f"--ignore={folder}" for folder in APART),
+    )
     if session.posargs:
         python(session, *suite, *session.posargs)
         return
@@ -172,6 +181,14 @@ def change(session: nox.Session) -> None:
     install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
     session.run(sys.executable, "-m", "ci", "ready", external=True)
     python(session, "-m", "pytest", *(session.posargs or [CHANGE]))
+
+
+@nox.session
+def training(session: nox.Session) -> None:
+    """Train on the real cluster: killed and resumed, on a schedule, by one's own programs, with a board beside it."""
+    install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
+    session.run(sys.executable, "-m", "ci", "ready", external=True)
+    python(session, "-m", "pytest", *(session.posargs or [TRAINING]))
 
 
 @nox.session

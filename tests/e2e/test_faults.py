@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e import clients, training
+from tests.e2e import clients, jobs
 from tests.e2e.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ def test_model_below_the_gate_is_not_published(installed: Release) -> None:
     below["training"]["params"]["seed"] = 7
     installed.upgrade(below, wait=False)
     job = installed.wait_for_job("Failed")
-    pods = training.pods(installed, job.metadata.name)
+    pods = jobs.pods(installed, job.metadata.name)
     assert len(pods) == 1
-    ended = training.ends(pods[0])["publisher"]
+    ended = jobs.ends(pods[0])["publisher"]
     assert ended.exit_code == 3
     assert "is below the minimum 0.999: nothing was published" in ended.message
     assert clients.served_model(installed)["version"] == before["version"]
@@ -72,7 +72,7 @@ def test_missing_data_fails_at_once_and_is_named(installed: Release) -> None:
     bad = values(extraEnv=[{"name": "DATASETS_DIR", "value": "/nowhere"}], params={"seed": 8})
     installed.upgrade(bad, wait=False)
     job = installed.wait_for_job("Failed")
-    ended = training.ends(training.pods(installed, job.metadata.name)[-1])["training"]
+    ended = jobs.ends(jobs.pods(installed, job.metadata.name)[-1])["training"]
     assert ended.exit_code == 2
     assert "data file /nowhere/mnist/" in ended.message
     assert job.status.failed == 1

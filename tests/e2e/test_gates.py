@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e import clients, quick, training
+from tests.e2e import clients, jobs, quick
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,14 +55,14 @@ def refused(release: Release) -> Iterator[dict[str, Release]]:
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_not_good_enough_says_why(refused: dict[str, Release], name: str) -> None:
     _, container, code, told = REFUSED[name]
-    end = training.failure(refused[name], container)
+    end = jobs.failure(refused[name], container)
     assert end.exit_code == code
     assert re.search(told, end.message, re.DOTALL), end.message
 
 
 def test_notes_print_the_command_that_tells_the_reason(refused: dict[str, Release]) -> None:
     release = refused["below"]
-    training.failure(release, "publisher")
+    jobs.failure(release, "publisher")
     notes = release.helm("get", "notes", release.name)
     commands = [line.strip() for line in notes.splitlines() if "terminat" in line and line.startswith("  kubectl")]
     assert commands, notes
@@ -73,16 +73,16 @@ def test_notes_print_the_command_that_tells_the_reason(refused: dict[str, Releas
 def test_candidate_is_held_to_the_model_in_service(release: Release) -> None:
     served = release.beside("served")
     served.upgrade(quick.values({"score": 0.9}, gates=NOT_WORSE))
-    assert "nothing is published yet" in training.log(served, "publisher")
+    assert "nothing is published yet" in jobs.log(served, "publisher")
     before = clients.served_model(served)
     assert before["metrics"]["accuracy"] == pytest.approx(0.9)
 
     served.upgrade(quick.values({"score": 0.85}, gates=NOT_WORSE), wait=False)
-    end = training.failure(served, "publisher")
+    end = jobs.failure(served, "publisher")
     assert end.exit_code == 3
     assert re.search(r"accuracy.*0\.85.*0\.9.*nothing was published", end.message, re.DOTALL), end.message
     assert clients.served_model(served)["version"] == before["version"]
 
     served.upgrade(quick.values({"score": 0.895}, gates=NOT_WORSE))
     served.wait_for_rollout("server")
-    assert re.search(r"blessed.*\d s", training.log(served, "publisher"))
+    assert re.search(r"blessed.*\d s", jobs.log(served, "publisher"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tests.e2e import clients, training
+from tests.e2e import clients, jobs
 from tests.e2e.release import TRAINING_TIMEOUT_SECONDS, Release
 from tests.e2e.waiting import wait_for
 
@@ -119,7 +119,7 @@ def test_model_tells_of_itself_through_the_api(installed: Release) -> None:
 
 
 def test_real_server_blessed_the_model_in_seconds(installed: Release) -> None:
-    log = training.log(installed, "publisher")
+    log = jobs.log(installed, "publisher")
     told = re.search(r"^blessed: loaded in (\d+\.\d) s, answered its example in \d+\.\d+ s$", log, re.MULTILINE)
     assert told is not None, log
     assert float(told[1]) < 60
@@ -127,7 +127,7 @@ def test_real_server_blessed_the_model_in_seconds(installed: Release) -> None:
 
 def test_job_ends_with_its_publisher_and_not_a_grace_period_later(installed: Release) -> None:
     job = installed.wait_for_job()
-    ended = training.ends(training.pods(installed, job.metadata.name)[-1])["publisher"].finished_at
+    ended = jobs.ends(jobs.pods(installed, job.metadata.name)[-1])["publisher"].finished_at
     # The server beside it is told to stop, and does.
     assert (job.status.completion_time - ended).total_seconds() < 15
 

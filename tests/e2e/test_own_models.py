@@ -11,7 +11,7 @@ import trustme
 
 from ci.cluster import docker_engine
 from ci.steps import run
-from tests.e2e import clients, own_model, quick, training
+from tests.e2e import clients, jobs, own_model, quick
 from tests.e2e.own_model import installed, values
 from tests.e2e.release import API_PORT, Release
 from tests.e2e.waiting import wait_for
@@ -104,10 +104,10 @@ def test_training_learns_from_an_archive_that_is_fetched_once(store: Release, ar
     assert clients.served_model(release)["metrics"]["accuracy"] == pytest.approx(0.875)
     # Another model of the same data: it is in the workspace.
     release.upgrade(quick.values(data=data, gates=[], revision="again"))
-    assert f"data: {digest[:12]} is in the workspace" in training.log(release, "check")
+    assert f"data: {digest[:12]} is in the workspace" in jobs.log(release, "check")
     wrong = quick.values(data=data | {"sha256": "0" * 64}, gates=[])
     release.upgrade(wrong, wait=False)
-    end = training.failure(release, "check")
+    end = jobs.failure(release, "check")
     assert end.exit_code == 2
     assert digest in end.message
     uninstall(release)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from kubernetes import client
 
-from tests.e2e import clients, training
+from tests.e2e import clients, jobs
 from tests.e2e.release import CommandFailedError, Release
 from tests.e2e.waiting import wait_for
 
@@ -67,8 +67,8 @@ def test_training_resources_make_a_job_that_trains_nothing(installed: Release) -
     installed.upgrade(changed)
     job = installed.wait_for_job()
     assert job.metadata.uid not in before
-    assert "already published: mnist/" in training.log(installed, "check")
-    assert not training.log(installed, "training"), "user code ran"
+    assert "already published: mnist/" in jobs.log(installed, "check")
+    assert not jobs.log(installed, "training"), "user code ran"
     # Nothing of training is started: this takes seconds.
     took = job.status.completion_time - job.status.start_time
     assert took.total_seconds() < 30
@@ -93,7 +93,7 @@ def test_rollback_serves_the_first_version_and_trains_nothing(installed: Release
         installed.wait_for_rollout(component)
     wait_for_version(installed, 1)
     installed.wait_for_job()
-    assert "already published: mnist/" in training.log(installed, "check")
+    assert "already published: mnist/" in jobs.log(installed, "check")
 
 
 def test_helm_test_fails_without_a_server(installed: Release) -> None:

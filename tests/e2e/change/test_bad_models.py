@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from tests.e2e import clients, node_work, own_model, quick, traffic, training
+from tests.e2e import clients, jobs, node_work, own_model, quick, traffic
 from tests.e2e.change.serving import merged
 from tests.e2e.waiting import wait_for
 
@@ -156,7 +156,7 @@ def test_model_that_must_not_be_served_is_not(installed: Release, seen: Traffic,
     served = len(installed.endpoints("server"))
     with seen.window(name) as window:
         installed.upgrade(bad.values, wait=False)
-        end = training.failure(installed, bad.container)
+        end = jobs.failure(installed, bad.container)
         add_pods(installed, bad.values, 2)
         # Deployments share what is added between the pods that serve and those that wait (see NOTES).
         wait_for(lambda: len(installed.endpoints("server")) > served, "more pods serve", TOLD_TIMEOUT_SECONDS)
@@ -177,7 +177,7 @@ def test_evicted_trainer_says_so(installed: Release, seen: Traffic) -> None:
         installed.upgrade(given, wait=False)
 
         def evicted() -> str | None:
-            for pod in training.pods(installed, installed.current_job().metadata.name):
+            for pod in jobs.pods(installed, installed.current_job().metadata.name):
                 if pod.status.reason == "Evicted":
                     return str(pod.status.message)
             return None
@@ -195,7 +195,7 @@ def test_full_volume_is_a_storage_fault(installed: Release, seen: Traffic, place
     with seen.window("volume full") as window:
         installed.upgrade(values({"score": 0.94}), wait=False)
         # Before anything is trained in vain.
-        end = training.failure(installed, "check")
+        end = jobs.failure(installed, "check")
     assert end.exit_code == 4
     assert "No space left" in end.message, end.message
     window.assert_faultless()

@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from ci.addons import s3_server
-from tests.e2e import certificates, clients, training
+from tests.e2e import certificates, clients, jobs
 from tests.e2e.s3.conftest import Server, values
 from tests.e2e.waiting import wait_for
 
@@ -44,7 +44,7 @@ def secured(**s3: Any) -> dict[str, Any]:
 
 def test_certificate_of_a_stranger_is_refused_before_training(release: Release, server: Server) -> None:
     release.upgrade(secured(), wait=False)
-    end = training.failure(release, "check")
+    end = jobs.failure(release, "check")
     assert end.exit_code == 4
     assert "is not trusted" in end.message
     assert "modelStore.s3.caBundle" in end.message
@@ -59,8 +59,8 @@ def test_own_authority_is_trusted_by_all_who_speak_to_the_bucket(release: Releas
 
 def test_version_that_is_published_later_is_followed_by_every_pod(release: Release, server: Server) -> None:
     pods = {pod.metadata.name for pod in release.pods("server")}
-    training.run_now(release, "again")
-    training.wait_for_end(release, "again", "Complete")
+    jobs.run_now(release, "again")
+    jobs.wait_for_end(release, "again", "Complete")
     assert len(server.versions()) == 2
     for name in pods:
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e import clients, training
+from tests.e2e import clients, jobs
 from tests.e2e.release import API_PORT
 from tests.e2e.s3.conftest import ACCESS_KEY, SECRET_KEY, values
 from tests.e2e.waiting import wait_for
@@ -65,11 +65,11 @@ def test_trained_model_is_served_by_pods_on_two_nodes(installed: Release, server
 
 
 def test_credentials_are_where_they_are_needed_and_nowhere_else(installed: Release) -> None:
-    pod = training.pods(installed, installed.current_job().metadata.name)[-1]
+    pod = jobs.pods(installed, installed.current_job().metadata.name)[-1]
     for container in (*pod.spec.init_containers, *pod.spec.containers):
         names = {variable.name for variable in container.env or ()}
         assert ("AWS_SECRET_ACCESS_KEY" in names) == (container.name in SPEAKING), container.name
-    told = "".join(training.log(installed, name) for name in ("check", "training", "publisher"))
+    told = "".join(jobs.log(installed, name) for name in ("check", "training", "publisher"))
     told += "".join(
         installed.kubectl("logs", pod.metadata.name, "--all-containers") for pod in installed.pods("server")
     )
@@ -82,8 +82,8 @@ def test_published_key_is_not_trained_again(installed: Release) -> None:
     changed = values(resources={"requests": {"cpu": "60m", "memory": "128Mi"}, "limits": {"memory": "2Gi"}})
     installed.upgrade(changed)
     job = installed.wait_for_job()
-    assert "already published: quick/" in training.log(installed, "check")
-    assert not training.log(installed, "training"), "user code ran"
+    assert "already published: quick/" in jobs.log(installed, "check")
+    assert not jobs.log(installed, "training"), "user code ran"
     assert (job.status.completion_time - job.status.start_time).total_seconds() < 60
 
 
@@ -93,12 +93,12 @@ def test_another_key_is_a_further_version_and_rollback_trains_nothing(installed:
     for component in ("server", "api"):
         installed.wait_for_rollout(component)
     wait_for_version(installed, 2)
-    jobs = {job.metadata.name for job in installed.jobs()}
+    trained = {job.metadata.name for job in installed.jobs()}
     installed.helm("rollback", installed.name)
     installed.wait_for_rollout("server")
     wait_for_version(installed, 1)
     job = installed.wait_for_job()
-    assert not training.log(installed, "training"), f"user code ran in {job.metadata.name}, beside {jobs}"
+    assert not jobs.log(installed, "training"), f"user code ran in {job.metadata.name}, beside {trained}"
     assert len(server.versions()) == 2
 
 
@@ -106,11 +106,11 @@ def test_endpoint_that_goes_away_while_a_model_is_published_costs_no_training(
     installed: Release, server: Server
 ) -> None:
     installed.upgrade(values(0.96), wait=False)
-    pod = wait_for(lambda: training.pods(installed, installed.current_job().metadata.name), "the Job's pod", 60)[-1]
+    pod = wait_for(lambda: jobs.pods(installed, installed.current_job().metadata.name), "the Job's pod", 60)[-1]
 
     def is_training() -> bool:
         found = installed.core.read_namespaced_pod(pod.metadata.name, installed.namespace)
-        return "check" in training.ends(found)
+        return "check" in jobs.ends(found)
 
     wait_for(is_training, "the check is done", HEAL_TIMEOUT_SECONDS)
     server.kill()
@@ -118,12 +118,12 @@ def test_endpoint_that_goes_away_while_a_model_is_published_costs_no_training(
     def is_waiting() -> bool:
         found = installed.core.read_namespaced_pod(pod.metadata.name, installed.namespace)
         (status,) = found.status.container_statuses
-        return status.state.running is not None and "asking again" in training.log(installed, "publisher")
+        return status.state.running is not None and "asking again" in jobs.log(installed, "publisher")
 
     wait_for(is_waiting, "the publisher waits for the endpoint", HEAL_TIMEOUT_SECONDS)
     server.start()
     job = installed.wait_for_job()
-    assert len(training.pods(installed, job.metadata.name)) == 1
+    assert len(jobs.pods(installed, job.metadata.name)) == 1
     for component in ("server", "api"):
         installed.wait_for_rollout(component)
     wait_for_version(installed, 3)
@@ -178,7 +178,7 @@ def test_bucket_that_cannot_be_written_is_said_before_training(installed: Releas
     server.shell("chmod -R a-w .")
     try:
         installed.upgrade(values(0.97), wait=False)
-        end = training.failure(installed, "check")
+        end = jobs.failure(installed, "check")
         assert end.exit_code == 4
         assert "s3://models/team" in end.message
         assert "cannot be written" in end.message

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e import clients, own_model, quick, traffic, training
+from tests.e2e import clients, jobs, own_model, quick, traffic
 from tests.e2e.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ def test_run_below_the_gate_changes_nothing_and_says_why(installed: Release) -> 
     installed.upgrade(values(cron="0 0 1 1 *"))
     before = clients.served_model(installed)["version"]
     put_score(installed, 0.5)
-    training.run_now(installed, "worse")
-    training.wait_for_end(installed, "worse", "Failed")
-    end = training.ends(training.pods(installed, "worse")[-1])["publisher"]
+    jobs.run_now(installed, "worse")
+    jobs.wait_for_end(installed, "worse", "Failed")
+    end = jobs.ends(jobs.pods(installed, "worse")[-1])["publisher"]
     assert end.exit_code == 3
     assert "nothing was published" in end.message
     assert clients.served_model(installed)["version"] == before
@@ -92,8 +92,8 @@ def test_run_below_the_gate_changes_nothing_and_says_why(installed: Release) -> 
 def test_old_versions_go_and_numbers_are_not_used_again(installed: Release) -> None:
     before = clients.served_model(installed)["version"]
     put_score(installed, 0.97)
-    training.run_now(installed, "better")
-    training.wait_for_end(installed, "better", "Complete")
+    jobs.run_now(installed, "better")
+    jobs.wait_for_end(installed, "better", "Complete")
     wait_for(
         lambda: clients.served_model(installed)["version"] > before, "the new version answers", SWITCH_TIMEOUT_SECONDS
     )
@@ -116,8 +116,8 @@ def test_pin_holds_a_version_beside_the_schedule(installed: Release) -> None:
     installed.upgrade({**values(cron="0 0 1 1 *"), "model": {"name": "quick", "version": str(version)}})
     installed.wait_for_rollout("server")
     for name in ("after-pin-1", "after-pin-2"):
-        training.run_now(installed, name)
-        training.wait_for_end(installed, name, "Complete")
+        jobs.run_now(installed, name)
+        jobs.wait_for_end(installed, name, "Complete")
     assert clients.served_model(installed)["version"] == version
     installed.kubectl("rollout", "restart", f"deployment/{installed.named('server')}")
     installed.wait_for_rollout("server")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e import clients, training
+from tests.e2e import clients, jobs
 
 if TYPE_CHECKING:
     from tests.e2e.release import Release
@@ -30,14 +30,14 @@ def told_epochs(log: str) -> list[int]:
 def test_killed_training_resumes_and_ends_like_an_unbroken_one(release: Release) -> None:
     broken, unbroken = (release.beside(name) for name in ("broken", "unbroken"))
     broken.upgrade(values(), wait=False)
-    pod = training.wait_for_line(broken, f"epoch {KILLED_AFTER}/{EPOCHS}").metadata.name
+    pod = jobs.wait_for_line(broken, f"epoch {KILLED_AFTER}/{EPOCHS}").metadata.name
     broken.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
     broken.wait_for_job()
-    resumed = told_epochs(training.log(broken))
+    resumed = told_epochs(jobs.log(broken))
     assert resumed[-1] == EPOCHS
     assert resumed[0] > KILLED_AFTER, "epochs that were done were not done again"
     unbroken.upgrade(values())
-    assert told_epochs(training.log(unbroken)) == list(range(1, EPOCHS + 1))
+    assert told_epochs(jobs.log(unbroken)) == list(range(1, EPOCHS + 1))
     broken.wait_for_rollout("api")
     metrics = [clients.served_model(one)["metrics"] for one in (broken, unbroken)]
     assert metrics[0] == pytest.approx(metrics[1], rel=1e-5)

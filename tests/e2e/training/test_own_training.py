@@ -14,7 +14,7 @@ import numpy as np
 
 from ci import demo, paths
 from ci.images import datasets
-from tests.e2e import clients, own_model, quick, training
+from tests.e2e import clients, jobs, own_model, quick
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.e2e.release import Release
 
 CLAIM = "data"
-TRAIN = Path(__file__).parent / "programs" / "train.py"
+TRAIN = Path(__file__).parents[1] / "programs" / "train.py"
 # What a plain train.py needs to be trained, gated, published and served: its last line says where results go.
 BEFORE = "print(json.dumps(model.evaluate(x_test, y_test, return_dict=True)))"
 AFTER = (
@@ -139,7 +139,7 @@ def test_data_larger_than_the_memory_limit_trains(release: Release) -> None:
     }
     streamed.upgrade(given, wait=False)
     streamed.wait_for_job()
-    assert "epoch 1/1: loss" in training.log(streamed)
+    assert "epoch 1/1: loss" in jobs.log(streamed)
     streamed.kubectl("delete", "pod", "large-writer", "--grace-period=1")
     streamed.helm("uninstall", "streamed", "--wait", "--timeout=120s")
     streamed.kubectl("delete", "pvc", "large", "--wait=false")

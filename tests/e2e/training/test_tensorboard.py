@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e import browser, training
+from tests.e2e import browser, jobs
 from tests.e2e.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -79,4 +79,4 @@ def test_tensorboard_only_reads(installed: Release) -> None:
     assert "port-forward service/mnist-tensorflow-model-tensorboard 6006:6006" in installed.helm(
         "get", "notes", installed.name
     )
-    assert training.log(installed, "publisher")
+    assert jobs.log(installed, "publisher")
