@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import random
 import re
@@ -143,13 +144,14 @@ class App:
     async def _predict(self, request: Request) -> Reply:
         top = _top(request.query)
         if pictures.is_picture(request.headers, request.body):
-            known = await self._gateway.known()
-            row = await pictures.read(request.headers, request.body, known)
-            given = inputs.group([row], known.served, is_single=True)
-            answer, version = await self._gateway.answer(known, given, top)
+            answer, version = await self._gateway.for_current(functools.partial(self._picture, request, top))
         else:
             answer, version = await self._gateway.predict(request.body, top)
         return Reply(200, orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), version=version)
+
+    async def _picture(self, request: Request, top: int, known: Known) -> tuple[dict[str, Any], int]:
+        row = await pictures.read(request.headers, request.body, known)
+        return await self._gateway.answer(known, inputs.group([row], known.served, is_single=True), top)
 
     async def _model(self, _request: Request) -> Reply:
         facts, version = await self._gateway.model()

@@ -19,7 +19,7 @@ from serving_codec.status import ServingError
 from serving_http.aside import Aside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     Tensors = Mapping[str, NDArray[Any]]
 
 Read = TypeVar("Read")
+Asked = TypeVar("Asked")
 
 # Python runs one of them at a time; the second inflates, which needs no interpreter.
 ASIDE_THREADS = 2
@@ -103,16 +104,24 @@ class Gateway:
 
     async def predict(self, body: bytes, top: int = 0) -> tuple[dict[str, Any], int]:
         """Return the answer to a `/predict` body, and the version that gave it; raise an ApiError otherwise."""
+
+        async def ask(known: Known) -> tuple[dict[str, Any], int]:
+            given = await self._read(body, known.served, self.config.max_inputs_per_request)
+            return await self.answer(known, given, top)
+
+        return await self.for_current(ask)
+
+    async def for_current(self, ask: Callable[[Known], Awaitable[Asked]]) -> Asked:
+        """Return what is asked of the current version; once more where that is another by now, which refused it."""
         known = await self.knowledge.served()
-        most = self.config.max_inputs_per_request
         try:
-            return await self.answer(known, await self._read(body, known.served, most), top)
+            return await ask(known)
         except InputError:
             # The servers may have gone on to a version that takes something else.
             current = await self.knowledge.fresh()
             if current.signature == known.signature:
                 raise
-            return await self.answer(current, await self._read(body, current.served, most), top)
+            return await ask(current)
 
     async def _read(self, body: bytes, signature: Signature, most: int) -> Inputs:
         return await read_aside(self.aside, body, inputs.read, signature, most)

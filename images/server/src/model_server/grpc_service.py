@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 SIGNATURE_DEF = "signature_def"
 NEWEST = Choice()
+# No model has as many signatures.
+MAXIMUM_TASKS = 10_000
 # What is parsed, and its tensors read, in a millisecond; tests/contract/test_grpc_limits.py measures the loop.
 SMALL_BYTES = 64 << 10
 # Shorter ones are parsed in a millisecond whatever is in them. On the loop no more is counted and parsed than in a few.
@@ -114,6 +116,10 @@ class PredictionService:
     def multi_inference(self, message: bytes, deadline: Deadline) -> bytes:
         """Classify and regress the same examples in one run."""
         request = parsed(examples_pb2.MultiInferenceRequest, message)
+        if len(request.tasks) > MAXIMUM_TASKS:
+            raise invalid_argument(
+                f"{len(request.tasks)} tasks, at most {MAXIMUM_TASKS} are allowed, each of a signature"
+            )
         tasks = [parsed(inference_pb2.InferenceTask, task) for task in request.tasks]
         names = {task.model_spec.name for task in tasks}
         if "" in names or not names:
