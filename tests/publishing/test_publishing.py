@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 # Of a file that takes a moment to be copied and hashed.
 LARGE = 512 << 20
+STEP_SECONDS = 0.02
 
 pytestmark = pytest.mark.usefixtures("unblessed")
 
@@ -173,15 +175,20 @@ def test_publisher_that_is_stopped_leaves_nothing_half_and_the_next_heals_it(
     # Long enough to be stopped in.
     with (pod.output / "model" / "assets" / "large.bin").open("wb") as large:
         large.truncate(LARGE)
-    process = subprocess.Popen(pod.command("publish"), env=pod.environment(), stdout=subprocess.PIPE, text=True)
     model = pod.store / "sums"
 
     def written() -> int:
         return sum(path.stat().st_size for path in model.glob(".publishing-*/**/large.bin"))
 
-    wait_for(lambda: written() >= share * LARGE, "it is at it", 30, process)
-    process.send_signal(stop)
-    process.communicate()
+    with subprocess.Popen(pod.command("publish"), env=pod.environment(), stdout=subprocess.DEVNULL) as process:
+        while written() < share * LARGE:
+            assert process.poll() is None, "the publisher has ended before it was stopped"
+            # A little at a time: it may write gigabytes while nobody looks.
+            process.send_signal(signal.SIGCONT)
+            time.sleep(STEP_SECONDS)
+            process.send_signal(signal.SIGSTOP)
+        process.send_signal(stop)
+        process.send_signal(signal.SIGCONT)
     assert process.returncode != 0, "it was stopped before its end"
     for version in pod.versions():
         assert (model / KEY / str(version) / "manifest.json").exists()
