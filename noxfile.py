@@ -87,6 +87,14 @@ def tool(session: nox.Session, *arguments: str) -> None:
     session.run(sys.executable, "-m", "ci", *arguments, *session.posargs, external=True)
 
 
+def on_cluster(session: nox.Session, folder: str, addon: str = "") -> None:
+    """Bring up the real cluster, with an addon where one is named, and run a folder's tests on it."""
+    install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
+    for command in (["ready"], *([["addon", addon]] if addon else [])):
+        session.run(sys.executable, "-m", "ci", *command, external=True)
+    python(session, "-m", "pytest", *(session.posargs or [folder]))
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, types, shell scripts and YAML."""
@@ -178,36 +186,26 @@ def e2e(session: nox.Session) -> None:
 @nox.session
 def change(session: nox.Session) -> None:
     """Change a release on the real cluster in every way under steady traffic, and count what is lost: nothing."""
-    install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
-    session.run(sys.executable, "-m", "ci", "ready", external=True)
-    python(session, "-m", "pytest", *(session.posargs or [CHANGE]))
+    on_cluster(session, CHANGE)
 
 
 @nox.session
 def training(session: nox.Session) -> None:
     """Train on the real cluster: killed and resumed, on a schedule, by one's own programs, with a board beside it."""
-    install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
-    session.run(sys.executable, "-m", "ci", "ready", external=True)
-    python(session, "-m", "pytest", *(session.posargs or [TRAINING]))
+    on_cluster(session, TRAINING)
 
 
 @nox.session
 def argocd(session: nox.Session) -> None:
     """Put Argo CD into the real cluster and let it install, heal, change and delete a release."""
-    install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
-    for command in (["ready"], ["addon", "argocd"]):
-        session.run(sys.executable, "-m", "ci", *command, external=True)
-    python(session, "-m", "pytest", *(session.posargs or [ARGO_CD]))
+    on_cluster(session, ARGO_CD, addon="argocd")
 
 
 @nox.session
 def network(session: nox.Session) -> None:
     """Enforce NetworkPolicies in the real cluster, and see who reaches whom."""
-    install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
-    for command in (["ready"], ["addon", "network-policies"]):
-        session.run(sys.executable, "-m", "ci", *command, external=True)
     try:
-        python(session, "-m", "pytest", *(session.posargs or [NETWORK]))
+        on_cluster(session, NETWORK, addon="network-policies")
     finally:
         # Whatever else is tested there goes on as in a cluster that enforces none.
         session.run(sys.executable, "-m", "ci", "addon", "network-policies", "--remove", external=True)
@@ -216,9 +214,7 @@ def network(session: nox.Session) -> None:
 @nox.session
 def s3(session: nox.Session) -> None:
     """Keep models in a bucket of a real S3 server on the real cluster, which is killed and comes back."""
-    install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
-    session.run(sys.executable, "-m", "ci", "ready", external=True)
-    python(session, "-m", "pytest", *(session.posargs or [S3]))
+    on_cluster(session, S3)
 
 
 @nox.session(venv_backend="none")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     # Asks the model about tensors (row, ...) within seconds; returns its outputs (row, ...) and the version.
     Ask = Callable[[Signature, Tensors, float], Awaitable[tuple[Tensors, int]]]
 
-# One call under way for each server joins most: with two, 32 callers got 0.54 of the floor in place of 0.8
+# One call under way for each server joins most: with two, 32 callers got 0.54 of the floor in place of 0.62
 # (docs/performance.md). A second goes out where a whole batch waits, or where a call takes so long that the way to the
 # server and back is little beside it: it keeps a slow model busy meanwhile.
 CALLS_PER_SERVER = 2

@@ -86,10 +86,9 @@ class PredictionService:
 
     def predict_at_once(self, message: bytes, deadline: Deadline) -> bytes:
         """Run a signature on tensors where that is known to be quick; raise MayTakeLongError otherwise."""
-        descriptor = predict_pb2.PredictRequest.DESCRIPTOR
-        if len(message) > UNCOUNTED_BYTES and fields.is_more_work(message, descriptor, SMALL_WORK):
+        if _is_more_work(predict_pb2.PredictRequest, message, SMALL_WORK):
             raise MayTakeLongError
-        request = parsed(predict_pb2.PredictRequest, message)
+        request = _read(predict_pb2.PredictRequest, message)
         return _counted(
             "Predict", request.model_spec.name, lambda: self._predict(request, message, deadline, at_once=True)
         )
@@ -305,12 +304,19 @@ def parsed(kind: Any, message: bytes) -> Any:
 
     Raise INVALID_ARGUMENT for one of so many fields that others would wait while it is parsed.
     """
-    most = fields.allowed(len(message))
-    if len(message) > UNCOUNTED_BYTES and fields.is_more_work(message, kind.DESCRIPTOR, most):
+    if _is_more_work(kind, message, fields.allowed(len(message))):
         raise invalid_argument(
             f"A message of {len(message)} bytes has too many fields, values and map entries to be read; values in "
             "packed fields or tensor_content, and strings of 16 bytes and more, are never too many"
         )
+    return _read(kind, message)
+
+
+def _is_more_work(kind: Any, message: bytes, most: int) -> bool:
+    return len(message) > UNCOUNTED_BYTES and fields.is_more_work(message, kind.DESCRIPTOR, most)
+
+
+def _read(kind: Any, message: bytes) -> Any:
     try:
         return kind.FromString(message)
     except DecodeError as error:
