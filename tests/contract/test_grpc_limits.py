@@ -221,7 +221,9 @@ def test_a_message_beyond_the_limit_is_refused(server: Server) -> None:
 def test_messages_that_wait_are_bounded_together(command: str, base_path: Path) -> None:
     flags = ("--grpc_max_threads=1", f"--grpc_message_budget_bytes={16 * MIB}")
     with Server(command, base_path, *flags) as server:
-        running = server.prediction.Predict.future(request("slow", x=[models.MINUTES]), timeout=8)
+        # Large, so that it is what the others wait for.
+        x = [models.MINUTES, *[0.0] * 20_000]
+        running = server.prediction.Predict.future(request("slow", x=x), timeout=8)
         status(server)
         with grows_less_than(server.process.pid, 300):
             # Six megabytes each: two fit beside each other.
