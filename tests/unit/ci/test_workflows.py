@@ -70,11 +70,12 @@ def long_sessions() -> list[str]:
     named, plain = noxfile_sessions()
     # Parts of unit, for a person who wants one of them.
     parts = {"contract", "gateway"}
-    return sorted(name for name in named - plain - parts if "pytest" in bodies[name] or "ci.bench" in bodies[name])
+    signs = ("pytest", "ci.bench", "on_cluster(")
+    return sorted(name for name in named - plain - parts if any(sign in bodies[name] for sign in signs))
 
 
 def test_long_sessions_are_found() -> None:
-    assert {"bench", "change"} <= set(long_sessions())
+    assert {"bench", "change", "soak", "training"} <= set(long_sessions())
 
 
 @pytest.mark.parametrize("session", long_sessions())
