@@ -7,6 +7,9 @@ from typing import Any
 
 PROGRAM = Path(__file__).parent / "programs" / "quick.py"
 FIXED = {"autoscaling": {"enabled": False}}
+# Releases are tested side by side, on a node that may have others: what it has for requests must do for all their
+# rollouts at once.
+LITTLE_CPU = {"requests": {"cpu": "50m"}}
 SMALL = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "2Gi"}}
 PYTHON = "/opt/venv/bin/python"
 

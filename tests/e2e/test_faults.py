@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e import clients, jobs
+from tests.e2e import clients, jobs, quick
 from tests.e2e.waiting import wait_for
 
 if TYPE_CHECKING:
     from tests.e2e.release import Release
 
-FIXED = {"autoscaling": {"enabled": False}}
+FIXED = {**quick.FIXED, "resources": quick.LITTLE_CPU}
 RESTART_TIMEOUT_SECONDS = 120
 # Flips one bit in the middle of a file of the store.
 FLIP = """\
@@ -34,7 +34,8 @@ with open(sys.argv[1], "r+b") as file:
 def values(**training: Any) -> dict[str, Any]:
     """Return values for a quick training, with a fixed number of pods."""
     params = {"epochs": 1, "batch_size": 256, **training.pop("params", {})}
-    return {"training": {"params": params, **training}, "server": FIXED, "api": FIXED}
+    trained = {"params": params, "resources": quick.LITTLE_CPU, **training}
+    return {"training": trained, "server": FIXED, "api": FIXED}
 
 
 @pytest.fixture(scope="module")

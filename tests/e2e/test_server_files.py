@@ -13,7 +13,7 @@ import pytest
 import requests
 import trustme
 
-from tests.e2e import certificates, clients
+from tests.e2e import certificates, clients, quick
 from tests.e2e.release import SERVER_REST_PORT, Release
 from tests.e2e.waiting import wait_for
 
@@ -28,7 +28,7 @@ SWITCH_TIMEOUT_SECONDS = 60
 
 def values(seed: int, **model_and_config: Any) -> dict[str, Any]:
     """Return values for a quick training, a fixed number of pods, mutual TLS and batching."""
-    fixed = {"autoscaling": {"enabled": False}}
+    fixed = {**quick.FIXED, "resources": quick.LITTLE_CPU}
     server = {
         **fixed,
         "tls": {"secretName": SERVER_CERTIFICATE, "clientVerify": True, "clientSecretName": API_CERTIFICATE},
@@ -37,7 +37,7 @@ def values(seed: int, **model_and_config: Any) -> dict[str, Any]:
     }
     params = {"epochs": 1, "batch_size": 256, "seed": seed}
     return {
-        "training": {"params": params},
+        "training": {"params": params, "resources": quick.LITTLE_CPU},
         "server": server,
         "api": fixed,
         "model": model_and_config.get("model", {}),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from kubernetes import client
 
-from tests.e2e import clients, jobs
+from tests.e2e import clients, jobs, quick
 from tests.e2e.release import CommandFailedError, Release
 from tests.e2e.waiting import wait_for
 
@@ -24,9 +24,9 @@ SWITCH_TIMEOUT_SECONDS = 60
 def values(**server: Any) -> dict[str, Any]:
     """Return values for a quick training, with a fixed number of pods."""
     # Nobody asks while pods stop, so that they need not go on answering.
-    fixed = {"autoscaling": {"enabled": False}, "preStopSleepSeconds": 1}
-    params = {"epochs": 1, "batch_size": 256}
-    return {"training": {"params": params}, "server": {**fixed, **server}, "api": {**fixed, "drainSeconds": 1}}
+    fixed = {**quick.FIXED, "resources": quick.LITTLE_CPU, "preStopSleepSeconds": 1}
+    training = {"params": {"epochs": 1, "batch_size": 256}, "resources": quick.LITTLE_CPU}
+    return {"training": training, "server": {**fixed, **server}, "api": {**fixed, "drainSeconds": 1}}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_replica_count_leaves_the_job_alone(installed: Release) -> None:
 
 def test_training_resources_make_a_job_that_trains_nothing(installed: Release) -> None:
     changed = values()
-    changed["training"]["resources"] = {"requests": {"cpu": "400m", "memory": "1Gi"}, "limits": {"memory": "3Gi"}}
+    changed["training"]["resources"] = {"requests": {"cpu": "60m", "memory": "1Gi"}, "limits": {"memory": "3Gi"}}
     before = job_uids(installed)
     installed.upgrade(changed)
     job = installed.wait_for_job()
