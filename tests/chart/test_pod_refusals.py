@@ -149,6 +149,7 @@ def test_no_volume_container_or_mount_of_the_chart_is_taken_again(component: str
         "https-data",
         "two-versions",
         "s3",
+        "s3-identity",
         "default",
     ):
         values = [

@@ -38,7 +38,7 @@ waits until a model is there, or "follower", which stays beside the server and h
       mountPath: /ca-bundle
       readOnly: true
     {{- end }}
-    {{- with include "tensorflow-model.s3.volumeMount" (dict "root" .root "component" "server") }}
+    {{- with include "tensorflow-model.s3.volumeMounts" (dict "root" .root "component" "server") }}
     {{- . | nindent 4 }}
     {{- end }}
     - name: models

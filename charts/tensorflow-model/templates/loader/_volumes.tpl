@@ -20,7 +20,7 @@ and where they come from. Takes the root context.
       - key: {{ $source.caKey | quote }}
         path: ca.crt
 {{- end }}
-{{- with include "tensorflow-model.s3.volume" (dict "root" . "component" "server") }}
+{{- with include "tensorflow-model.s3.volumes" (dict "root" . "component" "server") }}
 {{ . }}
 {{- end }}
 {{- end }}

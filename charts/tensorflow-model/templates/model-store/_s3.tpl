@@ -7,12 +7,13 @@ true
 
 {{/*
 modelStore.s3 as JSON, with "" for what is null or not there: endpoint, bucket, prefix, region, pathStyle, caConfigMap, caKey,
-secret, and secretKeys by the names of AWS' variables. Takes the root context.
+secret, secretKeys by the names of AWS' variables, role, audience and stsEndpoint. Takes the root context.
 */}}
 {{- define "tensorflow-model.s3" -}}
 {{- $s3 := default dict .Values.modelStore.s3 }}
 {{- $bundle := default dict $s3.caBundle }}
 {{- $keys := default dict $s3.secretKeys }}
+{{- $identity := default dict $s3.webIdentity }}
 {{- dict
   "endpoint" (default "" $s3.endpoint)
   "bucket" (default "" $s3.bucket)
@@ -27,6 +28,9 @@ secret, and secretKeys by the names of AWS' variables. Takes the root context.
     "AWS_SECRET_ACCESS_KEY" (default "AWS_SECRET_ACCESS_KEY" $keys.secretAccessKey)
     "AWS_SESSION_TOKEN" (default "" $keys.sessionToken)
   )
+  "role" (default "" $identity.roleArn)
+  "audience" (default "sts.amazonaws.com" $identity.audience)
+  "stsEndpoint" (default "" $identity.stsEndpoint)
 | toJson }}
 {{- end }}
 
@@ -50,8 +54,9 @@ true
 {{- end }}
 
 {{/*
-Environment of a container that speaks to a bucket, or nothing: where it is, and the keys of the Secret. Without a Secret
-the client looks for the pod's own identity. Takes dict "root" and "component".
+Environment of a container that speaks to a bucket, or nothing: where it is, and the keys of the Secret or the pod's own
+identity, by the names that AWS' SDKs know. Without either the client looks for what a cloud gives. Takes dict "root" and
+"component".
 */}}
 {{- define "tensorflow-model.s3.env" -}}
 {{- if include "tensorflow-model.s3.isUsed" . }}
@@ -84,28 +89,57 @@ the client looks for the pod's own identity. Takes dict "root" and "component".
       key: {{ $key | quote }}
 {{- end }}
 {{- end }}
+{{- if $s3.role }}
+- name: AWS_ROLE_ARN
+  value: {{ $s3.role | quote }}
+- name: AWS_WEB_IDENTITY_TOKEN_FILE
+  value: /s3-token/token
+{{- with $s3.stsEndpoint }}
+- name: AWS_ENDPOINT_URL_STS
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 
-{{/* Mount of the authorities that an endpoint's certificate is checked against, or nothing. Takes dict "root" and "component". */}}
-{{- define "tensorflow-model.s3.volumeMount" -}}
-{{- if and (include "tensorflow-model.s3.isUsed" .) (include "tensorflow-model.s3" .root | fromJson).caConfigMap -}}
-- name: s3-ca-bundle
-  mountPath: /s3-ca-bundle
+{{/*
+Mounts of the authorities that an endpoint's certificate is checked against and of the token of the pod's own identity, or
+nothing. Takes dict "root" and "component".
+*/}}
+{{- define "tensorflow-model.s3.volumeMounts" -}}
+{{- range $index, $volume := include "tensorflow-model.s3.volumes" . | fromYamlArray }}
+{{- if $index }}
+{{ end -}}
+- name: {{ $volume.name }}
+  mountPath: /{{ $volume.name }}
   readOnly: true
 {{- end }}
 {{- end }}
 
-{{/* The volume behind that mount, or nothing. Takes the same. */}}
-{{- define "tensorflow-model.s3.volume" -}}
+{{/* The volumes behind those mounts, or nothing. Takes the same. */}}
+{{- define "tensorflow-model.s3.volumes" -}}
+{{- if include "tensorflow-model.s3.isUsed" . }}
 {{- $s3 := include "tensorflow-model.s3" .root | fromJson }}
-{{- if and (include "tensorflow-model.s3.isUsed" .) $s3.caConfigMap -}}
+{{- if $s3.caConfigMap -}}
 - name: s3-ca-bundle
   configMap:
     name: {{ $s3.caConfigMap | quote }}
     items:
       - key: {{ $s3.caKey | quote }}
         path: ca.crt
+{{- end }}
+{{- if and $s3.caConfigMap $s3.role }}
+{{ end }}
+{{- if $s3.role -}}
+- name: s3-token
+  projected:
+    sources:
+      - serviceAccountToken:
+          audience: {{ $s3.audience | quote }}
+          # The kubelet writes a new one in time, and the client reads it anew for each session.
+          expirationSeconds: 3600
+          path: token
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -121,10 +155,18 @@ others' code or only serve. Takes dict "root" and "component".
 {{- $annotations | toJson }}
 {{- end }}
 
-{{/* A NetworkPolicy's rule to the bucket's endpoint, or nothing. Takes dict "root" and "component". */}}
-{{- define "tensorflow-model.s3.networkRule" -}}
+{{/*
+A NetworkPolicy's rules to the bucket's endpoint and to where the pod's own identity is exchanged, or nothing. Takes dict
+"root" and "component".
+*/}}
+{{- define "tensorflow-model.s3.networkRules" -}}
 {{- if include "tensorflow-model.s3.isUsed" . }}
-{{- include "tensorflow-model.networkPolicy.uri" (default "https://s3.amazonaws.com" (include "tensorflow-model.s3" .root | fromJson).endpoint) }}
+{{- $s3 := include "tensorflow-model.s3" .root | fromJson }}
+{{- $rules := list (include "tensorflow-model.networkPolicy.uri" (default "https://s3.amazonaws.com" $s3.endpoint)) }}
+{{- if $s3.role }}
+  {{- $rules = append $rules (include "tensorflow-model.networkPolicy.uri" (default "https://sts.amazonaws.com" $s3.stsEndpoint)) }}
+{{- end }}
+{{- $rules | uniq | join "\n" }}
 {{- end }}
 {{- end }}
 

@@ -22,7 +22,7 @@ What it leaves is a marker, for an init container cannot keep others from runnin
     - name: model-store
       mountPath: /model-store
     {{- end }}
-    {{- with include "tensorflow-model.s3.volumeMount" (dict "root" .root "component" "training") }}
+    {{- with include "tensorflow-model.s3.volumeMounts" (dict "root" .root "component" "training") }}
     {{- . | nindent 4 }}
     {{- end }}
     - name: workspace
@@ -209,7 +209,7 @@ publisher looks by itself. Takes the root context.
     - name: model-store
       mountPath: /model-store
     {{- end }}
-    {{- with include "tensorflow-model.s3.volumeMount" (dict "root" .root "component" "training") }}
+    {{- with include "tensorflow-model.s3.volumeMounts" (dict "root" .root "component" "training") }}
     {{- . | nindent 4 }}
     {{- end }}
     - name: workspace

@@ -76,7 +76,7 @@ spec:
       - key: {{ $training.data.caBundle.key | default "ca.crt" | quote }}
         path: ca.crt
 {{- end }}
-{{- with include "tensorflow-model.s3.volume" (dict "root" . "component" "training") }}
+{{- with include "tensorflow-model.s3.volumes" (dict "root" . "component" "training") }}
 {{ . }}
 {{- end }}
 - name: output

@@ -5,7 +5,7 @@ Volumes, mounts and containers of the user's that collide with the chart's or ea
 {{- define "tensorflow-model.validation.volumes" -}}
 {{- $name := .component }}
 {{- $values := index .root.Values $name }}
-{{- $own := list "model-store" "workspace" "check" "files" "code" "data" "ca-bundle" "s3-ca-bundle" "output" "candidate" "own-tmp" "server-tmp" "tmp" "models" "model-image" "tls" "ssl-config" "server-tls" }}
+{{- $own := list "model-store" "workspace" "check" "files" "code" "data" "ca-bundle" "s3-ca-bundle" "s3-token" "output" "candidate" "own-tmp" "server-tmp" "tmp" "models" "model-image" "tls" "ssl-config" "server-tls" }}
 {{- $paths := dict
   "training" (list "/check" "/config" "/code" "/data" "/workspace" "/output")
   "server" (list "/models" "/etc/tensorflow-serving" "/ssl-config" "/check" "/candidate")

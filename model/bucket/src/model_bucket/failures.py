@@ -6,6 +6,7 @@ of it, for replies to a wrong signature repeat what was signed.
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import dataclass
 
@@ -25,12 +26,16 @@ _METADATA = "http://169.254."
 # The client does not tell addresses that carry a token.
 _REDACTED = "REDACTED"
 _EXCHANGE = "the service that exchanges the pods' token for credentials"
+_ROLE = (
+    "the role must trust the pods' service account (serviceAccount.name) and the token's audience: see "
+    "modelStore.s3.webIdentity.roleArn and .audience, or serviceAccount.annotations where a cloud gives the identity"
+)
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _NOT_FOUND = 404
 _NOT_IMPLEMENTED = 501
 _NO_CREDENTIALS = (
     "no credentials were found: name a Secret (modelStore.s3.existingSecret), or give the pods an identity "
-    "(serviceAccount.annotations)"
+    "(modelStore.s3.webIdentity, or a cloud's serviceAccount.annotations)"
 )
 _TRUST = "give the certificate of the authority that signed its own (modelStore.s3.caBundle)"
 
@@ -65,6 +70,8 @@ def of(error: Exception) -> Failure:
     if where.startswith(_METADATA):
         return Failure(_NO_CREDENTIALS)
     status = _STATUS.search(text)
+    if status is not None and where == _EXCHANGE:
+        return _of_exchange(int(status[1]), text)
     if status is not None:
         return _of_reply(int(status[1]), text)
     certificate = _CERTIFICATE.search(text)
@@ -78,10 +85,21 @@ def of(error: Exception) -> Failure:
 
 
 def _of_reply(status: int, text: str) -> Failure:
+    code = _CODE.search(text)
+    return Failure(f"it {_answer(status, text)}", status, code[1] if code else "", is_passing=status in _PASSING)
+
+
+def _of_exchange(status: int, text: str) -> Failure:
+    """Return what a reply without credentials means, whose status is none of the bucket's: 404 is no missing object."""
+    is_passing = status in _PASSING
+    reason = f"{_EXCHANGE} {_answer(status, text)}"
+    return Failure(reason if is_passing else f"{reason}: {_ROLE}", is_passing=is_passing)
+
+
+def _answer(status: int, text: str) -> str:
     code, message = _CODE.search(text), _MESSAGE.search(text)
-    told = f"{code[1]}: {message[1]}" if code and message else (code[1] if code else "")
-    reason = f"it answers {status}" + (f" ({shown(told)})" if told else "")
-    return Failure(reason, status, code[1] if code else "", is_passing=status in _PASSING)
+    told = f"{code[1]}: {html.unescape(message[1])}" if code and message else (code[1] if code else "")
+    return f"answers {status}" + (f" ({shown(told)})" if told else "")
 
 
 def _headline(text: str) -> str:
