@@ -38,15 +38,18 @@ UNTOUCHED_BY_TENSORFLOW = (
 )
 # Long scenarios of the end-to-end suite, which a change of templates, draining or the loader should run as well.
 CHANGE = "tests/e2e/change"
-# Training that takes minutes: killed and resumed, on a schedule, beside a board, of more data than memory.
+# Training that takes minutes: killed and resumed, on a schedule, beside a board, of more data than memory; and what is
+# not good enough to be published.
 TRAINING = "tests/e2e/training"
+# Models that nobody here trained, and everything a server can be told to do with one.
+SERVING = "tests/e2e/serving"
 # The release under Argo CD, which takes long to build, and where NetworkPolicies are enforced.
 ARGO_CD = "tests/e2e/argocd"
 NETWORK = "tests/e2e/network"
 # The model store in a bucket, for which an S3 server is built.
 S3 = "tests/e2e/s3"
 # What has a session of its own.
-APART = (CHANGE, TRAINING, ARGO_CD, NETWORK, S3)
+APART = (CHANGE, TRAINING, SERVING, ARGO_CD, NETWORK, S3)
 # Tests that may run side by side do, in so many processes.
 SIDE_BY_SIDE = "-n2"
 NODE = ROOT / "ci" / "cluster" / "node" / "files"
@@ -131,8 +134,8 @@ def unit(session: nox.Session, environment: str) -> None:
         python(session, "-m", "pytest", *paths, *session.posargs)
         return
     # A module stays in one process, with the server its tests share.
-    python(session, "-m", "pytest", *paths, SIDE_BY_SIDE, "--dist=loadfile", "-m", "not timed")
-    python(session, "-m", "pytest", *paths, "-m", "timed")
+    python(session, "-m", "pytest", *paths, SIDE_BY_SIDE, "--dist=loadfile", "-m", "not timed and not lengthy")
+    python(session, "-m", "pytest", *paths, "-m", "timed and not lengthy")
 
 
 @nox.session
@@ -191,8 +194,14 @@ def change(session: nox.Session) -> None:
 
 @nox.session
 def training(session: nox.Session) -> None:
-    """Train on the real cluster: killed and resumed, on a schedule, by one's own programs, with a board beside it."""
+    """Train on the real cluster: gated, killed and resumed, on a schedule, by one's own programs, beside a board."""
     on_cluster(session, TRAINING)
+
+
+@nox.session
+def serving(session: nox.Session) -> None:
+    """Serve others' models on the real cluster, from wherever they are, with all that a server can be told to do."""
+    on_cluster(session, SERVING)
 
 
 @nox.session

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.lengthy
 PARAMETERS = """
     max_batch_size { value: 4 }
     batch_timeout_micros { value: 20000000 }

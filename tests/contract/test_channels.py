@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.lengthy
+
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:

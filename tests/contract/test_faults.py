@@ -23,6 +23,7 @@ from tests.processes import wait_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.lengthy
 CONNECTIONS = 10_000
 CALLS = 2
 HALF_OPEN_CALLS = 100

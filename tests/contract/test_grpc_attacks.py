@@ -48,6 +48,7 @@ def test_attack_is_noticed_by_nobody(server: Server, attack: Callable[[Server], 
     wait_for(lambda: memory_mib(server.process.pid) < most, f"less than {most:.0f} MiB", 15)
 
 
+@pytest.mark.lengthy
 def test_peer_that_vanished_is_found_and_let_go(command: str, base_path: Path) -> None:
     often = "--grpc_channel_arguments=grpc.keepalive_time_ms=1000,grpc.keepalive_timeout_ms=1000"
     with Server(command, base_path, often) as server, Cable(server.grpc_port) as cable:

@@ -111,6 +111,7 @@ class HalfOpen:
             channel.close()
 
 
+@pytest.mark.lengthy
 def test_a_thousand_calls_that_are_never_sent_cost_no_thread_and_keep_nobody(server: Server) -> None:
     before = threads(server)
     forget_peak(server.process.pid)
@@ -133,6 +134,7 @@ def test_a_call_whose_message_is_late_ends(server: Server) -> None:
     assert 3 < time.monotonic() - start < 8
 
 
+@pytest.mark.lengthy
 def test_answers_that_nobody_takes_have_a_budget(command: str, base_path: Path) -> None:
     message = request(x=[1.0] * MIB).SerializeToString()
     calls = b"".join(
@@ -164,6 +166,7 @@ def test_answers_that_nobody_takes_have_a_budget(command: str, base_path: Path) 
         assert is_answered(server)
 
 
+@pytest.mark.lengthy
 def test_messages_that_arrive_slowly_make_room_for_others(command: str, base_path: Path) -> None:
     flags = (f"--grpc_max_message_bytes={8 * MIB}", f"--grpc_message_budget_bytes={32 * MIB}")
     with Server(command, base_path, *flags) as server, http2.connected(server.grpc_port) as connection:
@@ -193,6 +196,7 @@ def test_calls_that_are_reset_leave_nothing(server: Server) -> None:
     assert server.prediction.Predict(request(x=[1.0]), timeout=SECONDS).outputs["y"].float_val[:] == [2.5]
 
 
+@pytest.mark.lengthy
 def test_calls_beyond_the_limit_are_refused_at_once(command: str, base_path: Path) -> None:
     with Server(command, base_path, "--grpc_max_concurrent_calls=20") as server:
         with HalfOpen(server, 20):
@@ -218,6 +222,7 @@ def test_a_message_beyond_the_limit_is_refused(server: Server) -> None:
     assert refusal(lambda: server.prediction.Predict(large, timeout=SECONDS))[0] == "RESOURCE_EXHAUSTED"
 
 
+@pytest.mark.lengthy
 def test_messages_that_wait_are_bounded_together(command: str, base_path: Path) -> None:
     flags = ("--grpc_max_threads=1", f"--grpc_message_budget_bytes={16 * MIB}")
     with Server(command, base_path, *flags) as server:
@@ -396,6 +401,7 @@ def test_reload_is_off_unless_a_flag_allows_it(server: Server, tmp_path: Path) -
     assert server.states() == {1: "AVAILABLE"}
 
 
+@pytest.mark.lengthy
 def test_reload_is_held_to_its_root_and_ends_with_its_caller(reloading: Server, tmp_path: Path) -> None:
     root = tmp_path / "models"
     for outside in (tmp_path / "outside", root / "link", root / ".." / "outside", Path("/")):
@@ -429,6 +435,7 @@ def test_reload_is_held_to_its_root_and_ends_with_its_caller(reloading: Server, 
 # ---- health
 
 
+@pytest.mark.lengthy
 def test_health_of_a_model_is_the_models(command: str, base_path: Path) -> None:
     with Server(command, base_path, "--enable_grpc_healthcheck_service") as server:
         health = health_pb2_grpc.HealthStub(server.channel)
@@ -453,6 +460,7 @@ def test_health_of_a_model_is_the_models(command: str, base_path: Path) -> None:
         assert next(watch).status == serving
 
 
+@pytest.mark.lengthy
 def test_health_is_not_serving_while_the_server_drains(command: str, base_path: Path) -> None:
     with Server(command, base_path, "--enable_grpc_healthcheck_service") as server:
         health = health_pb2_grpc.HealthStub(server.channel)

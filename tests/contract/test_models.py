@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.lengthy
 SECONDS = 30
 
 
@@ -38,16 +40,15 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return models.line(tmp_path_factory.mktemp("exported") / "1", 0.5)
 
 
-@pytest.fixture
-def base(tmp_path: Path, exported: Path) -> Path:
-    """Return a folder with model a (versions 1, 2, 3) and model b (version 5)."""
+def filled(folder: Path, exported: Path) -> Path:
+    """Return a folder, filled with model a (versions 1, 2, 3) and model b (version 5)."""
     for name, number in (("a", 1), ("a", 2), ("a", 3), ("b", 5)):
-        shutil.copytree(exported, tmp_path / name / str(number))
-    return tmp_path
+        shutil.copytree(exported, folder / name / str(number))
+    return folder
 
 
-@pytest.fixture
-def server(command: str, base: Path) -> Iterator[Server]:
+@contextlib.contextmanager
+def served(command: str, base: Path) -> Iterator[Server]:
     """Yield a server of both: two versions of a with labels, the newest of b; the file is read again every second."""
     labels = 'version_labels { key: "stable" value: 2 } version_labels { key: "canary" value: 3 }'
     (base / "models.config").write_text(
@@ -68,6 +69,26 @@ def server(command: str, base: Path) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture
+def base(tmp_path: Path, exported: Path) -> Path:
+    """Return a folder of both models."""
+    return filled(tmp_path, exported)
+
+
+@pytest.fixture
+def server(command: str, base: Path) -> Iterator[Server]:
+    """Yield a server of both, which the test may change."""
+    with served(command, base) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def unchanged(command: str, exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Yield a server of both for tests that change nothing."""
+    with served(command, filled(tmp_path_factory.mktemp("unchanged"), exported)) as server:
+        yield server
+
+
 def reload(server: Server, text: str, *metric_names: str) -> Any:
     """Ask for another configuration and return the answer."""
     asked = model_management_pb2.ReloadConfigRequest(metric_names=metric_names)
@@ -75,21 +96,21 @@ def reload(server: Server, text: str, *metric_names: str) -> Any:
     return server.models.HandleReloadConfigRequest(asked, timeout=60)
 
 
-def test_models_policies_and_labels_are_served(server: Server) -> None:
-    assert server.states("a") == {3: "AVAILABLE", 2: "AVAILABLE"}
-    assert server.states("b") == {5: "AVAILABLE"}
+def test_models_policies_and_labels_are_served(unchanged: Server) -> None:
+    assert unchanged.states("a") == {3: "AVAILABLE", 2: "AVAILABLE"}
+    assert unchanged.states("b") == {5: "AVAILABLE"}
     for label, version in (("stable", 2), ("canary", 3)):
-        reply = server.get(f"/v1/models/a/labels/{label}/metadata")
+        reply = unchanged.get(f"/v1/models/a/labels/{label}/metadata")
         assert reply.json()["model_spec"]["version"] == str(version)
-    assert server.post({"instances": [1]}, "/v1/models/a/labels/stable:predict").json() == {"predictions": [2.5]}
+    assert unchanged.post({"instances": [1]}, "/v1/models/a/labels/stable:predict").json() == {"predictions": [2.5]}
     asked = request(name="a", x=[1.0])
     asked.model_spec.version_label = "stable"
-    assert server.prediction.Predict(asked, timeout=10).model_spec.version.value == 2
+    assert unchanged.prediction.Predict(asked, timeout=10).model_spec.version.value == 2
     # A label in a status path is ignored on REST; gRPC resolves it.
-    assert len(server.get("/v1/models/a/labels/stable").json()["model_version_status"]) == 2
+    assert len(unchanged.get("/v1/models/a/labels/stable").json()["model_version_status"]) == 2
     status = get_model_status_pb2.GetModelStatusRequest()
     status.model_spec.name, status.model_spec.version_label = "a", "canary"
-    assert [one.version for one in server.models.GetModelStatus(status, timeout=10).model_version_status] == [3]
+    assert [one.version for one in unchanged.models.GetModelStatus(status, timeout=10).model_version_status] == [3]
 
 
 def test_reload_replaces_models_and_tells_metrics(server: Server, base: Path, exported: Path) -> None:
@@ -134,12 +155,12 @@ def test_reload_of_a_broken_model_fails_and_keeps_the_others(server: Server, bas
         ),
     ],
 )
-def test_bad_configuration_is_refused(server: Server, text: str, code: str, told: str) -> None:
+def test_bad_configuration_is_refused(unchanged: Server, text: str, code: str, told: str) -> None:
     with pytest.raises(grpc.RpcError) as refused:
-        reload(server, text)
+        reload(unchanged, text)
     assert refused.value.code() is grpc.StatusCode[code]
     assert told in str(refused.value.details())
-    assert server.states("b") == {5: "AVAILABLE"}
+    assert unchanged.states("b") == {5: "AVAILABLE"}
 
 
 def test_label_of_an_unavailable_version_cannot_be_moved(server: Server, base: Path) -> None:

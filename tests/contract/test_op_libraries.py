@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tests.contract.conftest import Server, run
 
+pytestmark = pytest.mark.lengthy
 # A library of operations that TensorFlow's wheel carries. (It registers them itself as well, which does no harm.)
 LIBRARY = Path(tf.__file__).parent / "lite/experimental/microfrontend/python/ops/_audio_microfrontend_op.so"
 

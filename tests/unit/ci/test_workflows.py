@@ -68,14 +68,14 @@ def long_sessions() -> list[str]:
     tree = ast.parse((paths.ROOT / "noxfile.py").read_text(encoding="utf-8"))
     bodies = {item.name: ast.unparse(item) for item in tree.body if isinstance(item, ast.FunctionDef)}
     named, plain = noxfile_sessions()
-    # Parts of unit, for a person who wants one of them.
-    parts = {"contract", "gateway"}
+    # A part of unit, for a person who wants it.
+    parts = {"gateway"}
     signs = ("pytest", "ci.bench", "on_cluster(")
     return sorted(name for name in named - plain - parts if any(sign in bodies[name] for sign in signs))
 
 
 def test_long_sessions_are_found() -> None:
-    assert {"bench", "change", "soak", "training"} <= set(long_sessions())
+    assert {"bench", "change", "contract", "soak", "training"} <= set(long_sessions())
 
 
 @pytest.mark.parametrize("session", long_sessions())
@@ -87,6 +87,17 @@ def test_long_session_runs_when_its_subject_changes_and_nightly(session: str) ->
     subjects = [subject.rstrip("*") for subject in triggers["pull_request"]["paths"]]
     assert len(subjects) > 1
     assert [subject for subject in subjects if not (paths.ROOT / subject).exists()] == []
+
+
+def test_lengthy_tests_are_run_by_a_session_of_their_subject() -> None:
+    tests = paths.ROOT / "tests"
+    lengthy = {
+        path.relative_to(tests).parts[0]
+        for path in tests.glob("*/**/test_*.py")
+        if "pytest.mark.lengthy" in path.read_text(encoding="utf-8") and path.name != "test_workflows.py"
+    }
+    assert "contract" in lengthy
+    assert lengthy <= set(long_sessions())
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
