@@ -192,7 +192,10 @@ def test_rules_by_expressions_count_like_labels() -> None:
     apart = [{"labelSelector": selector, "topologyKey": "kubernetes.io/hostname"} for selector in (ours, others)]
     values = {
         "server": {
-            "topologySpreadConstraints": [{**spread, "labelSelector": selector} for selector in (there, others)],
+            "topologySpreadConstraints": [
+                {**spread, "labelSelector": there},
+                {**spread, "labelSelector": others, "topologyKey": "topology.kubernetes.io/zone"},
+            ],
             "affinity": {"podAntiAffinity": {rule: apart}},
         }
     }
