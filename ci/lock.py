@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-UV = "uv==0.13.9"
 PYTHON_VERSION = "3.11"
 IMAGES = paths.ROOT / "images"
 LOCKS = paths.ROOT / "ci" / "locks"
@@ -113,17 +112,14 @@ LOCK_FILES = (
 
 def write(extra: Sequence[str] = ()) -> None:
     """Write every lock file; `extra` goes to `uv pip compile`, for example `--upgrade`."""
-    home = paths.cache() / "uv"
-    uv = home / "bin" / "uv"
-    if not uv.exists():
-        with step("install uv"):
-            run([sys.executable, "-m", "venv", home])
-            run([uv.with_name("python"), "-m", "pip", "install", "--quiet", UV])
     for lock in LOCK_FILES:
         with step(f"lock {lock.output.relative_to(paths.ROOT)}"):
             run(
                 [
-                    uv,
+                    # Of the environment that runs nox.
+                    sys.executable,
+                    "-m",
+                    "uv",
                     "pip",
                     "compile",
                     "--quiet",
