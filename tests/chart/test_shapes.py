@@ -250,7 +250,8 @@ def test_what_a_container_finds() -> None:
             "api.dnsConfig.nameservers has 4 items but Kubernetes takes 3 at most: leave some out",
             "api.dnsConfig.options[0].value is 2 but Kubernetes takes text there: put it in quotes",
             (
-                "api.resourceClaims[0] has none of resourceClaimName, resourceClaimTemplateName but Kubernetes needs "
+                "api.resourceClaims[0] has none of resourceClaimName, resourceClaimTemplateName, source but "
+                "Kubernetes needs "
                 "one of them: "
                 "give it"
             ),
