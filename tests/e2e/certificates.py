@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from tests.e2e.release import Release
 
 
-def put(release: Release, authority: trustme.CA, secret: str, host: str) -> None:
-    """Write a certificate for a host into a Secret with cert-manager's keys."""
-    issued = authority.issue_cert(host)
+def put(release: Release, authority: trustme.CA, secret: str, *hosts: str) -> None:
+    """Write a certificate for hosts into a Secret with cert-manager's keys."""
+    issued = authority.issue_cert(*hosts)
     data = {
         "tls.crt": "".join(pem.bytes().decode() for pem in issued.cert_chain_pems),
         "tls.key": issued.private_key_pem.bytes().decode(),

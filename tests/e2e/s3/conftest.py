@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ci.addons import s3_server
-from tests.e2e import quick
+from tests.e2e import clients, jobs, quick
 from tests.e2e.waiting import wait_for
 
 if TYPE_CHECKING:
+    import trustme
+
     from tests.e2e.release import Release
 
 BUCKET = "models"
@@ -20,6 +22,7 @@ PREFIX = "team"
 SECRET = "s3"  # noqa: S105 - its name
 ACCESS_KEY, SECRET_KEY = "key-of-the-suite", "secret-that-is-nowhere-else"
 TIMEOUT_SECONDS = 240
+FOLLOW_TIMEOUT_SECONDS = 90
 
 
 @dataclass
@@ -30,11 +33,7 @@ class Server:
 
     def install(self) -> None:
         """Make it, and return when it answers."""
-        keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
-        secret = {"metadata": {"name": SECRET}, "stringData": keys}
-        self.release.core.create_namespaced_secret(self.release.namespace, secret)
-        command = [*self.release.kubectl_command, "apply", "--filename=-"]
-        subprocess.run(command, input=s3_server.manifest(), text=True, check=True, capture_output=True)
+        apply(self.release, s3_server.manifest())
         self._wait(1)
 
     def kill(self) -> None:
@@ -68,6 +67,42 @@ class Server:
         return pods
 
 
+def apply(release: Release, manifest: str) -> None:
+    """Make or change objects in the release's namespace."""
+    command = [*release.kubectl_command, "apply", "--filename=-"]
+    subprocess.run(command, input=manifest, text=True, check=True, capture_output=True)
+
+
+def put_credentials(release: Release) -> None:
+    """Make the Secret with the S3 server's own keys."""
+    keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+    secret = {"metadata": {"name": SECRET}, "stringData": keys}
+    release.core.create_namespaced_secret(release.namespace, secret)
+
+
+def put_authority(release: Release, authority: trustme.CA, config_map: str) -> None:
+    """Make a ConfigMap with an authority's certificate, as a release is given it."""
+    data = {"ca.crt": authority.cert_pem.bytes().decode()}
+    release.core.create_namespaced_config_map(release.namespace, {"metadata": {"name": config_map}, "data": data})
+
+
+def publish_again(release: Release, run: str, version: int) -> None:
+    """Have a scheduled run publish a version, and return when the server's pods that were there answer with it."""
+    pods = {pod.metadata.name for pod in release.pods("server")}
+    jobs.run_now(release, run)
+    jobs.wait_for_end(release, run, "Complete")
+    for name in pods:
+
+        def is_followed(name: str = name) -> bool:
+            return f"version {version}" in release.kubectl("logs", name, "--container=follower", "--tail=-1")
+
+        wait_for(is_followed, f"{name} follows", FOLLOW_TIMEOUT_SECONDS)
+    wait_for(
+        lambda: clients.served_model(release)["version"] == version, "the new version answers", FOLLOW_TIMEOUT_SECONDS
+    )
+    assert {pod.metadata.name for pod in release.pods("server")} == pods
+
+
 def values(score: float = 0.9, **training: Any) -> dict[str, Any]:
     """Return values of a release that trains in seconds and serves from the bucket with two pods on two nodes."""
     given = quick.values({"score": score}, **training)
@@ -99,6 +134,7 @@ def values(score: float = 0.9, **training: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def server(release: Release) -> Server:
     """Return the S3 server of the release's namespace."""
+    put_credentials(release)
     server = Server(release)
     server.install()
     return server

@@ -12,14 +12,12 @@ import trustme
 
 from ci.addons import s3_server
 from tests.e2e import certificates, clients, jobs
-from tests.e2e.s3.conftest import Server, values
-from tests.e2e.waiting import wait_for
+from tests.e2e.s3.conftest import Server, publish_again, put_authority, put_credentials, values
 
 if TYPE_CHECKING:
     from tests.e2e.release import Release
 
 AUTHORITY = "own-authority"
-FOLLOW_TIMEOUT_SECONDS = 90
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +25,8 @@ def server(release: Release) -> Server:
     """Return an S3 server that speaks https alone; its authority is in a ConfigMap."""
     authority = trustme.CA()
     certificates.put(release, authority, "s3-tls", "s3")
-    certificate = {"ca.crt": authority.cert_pem.bytes().decode()}
-    config_map = {"metadata": {"name": AUTHORITY}, "data": certificate}
-    release.core.create_namespaced_config_map(release.namespace, config_map)
+    put_authority(release, authority, AUTHORITY)
+    put_credentials(release)
     server = Server(release)
     server.install()
     return server
@@ -58,15 +55,5 @@ def test_own_authority_is_trusted_by_all_who_speak_to_the_bucket(release: Releas
 
 
 def test_version_that_is_published_later_is_followed_by_every_pod(release: Release, server: Server) -> None:
-    pods = {pod.metadata.name for pod in release.pods("server")}
-    jobs.run_now(release, "again")
-    jobs.wait_for_end(release, "again", "Complete")
+    publish_again(release, "again", 2)
     assert len(server.versions()) == 2
-    for name in pods:
-
-        def is_followed(name: str = name) -> bool:
-            return "version 2" in release.kubectl("logs", name, "--container=follower", "--tail=-1")
-
-        wait_for(is_followed, f"{name} follows", FOLLOW_TIMEOUT_SECONDS)
-    wait_for(lambda: clients.served_model(release)["version"] == 2, "the new version answers", FOLLOW_TIMEOUT_SECONDS)
-    assert {pod.metadata.name for pod in release.pods("server")} == pods
