@@ -19,7 +19,7 @@ from ci import chart_docs, paths
 from tests.chart.rendering import HELMS, RefusedError, name_of, render, template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tests.chart.rendering import Manifest
 
@@ -77,9 +77,9 @@ def needed(key: dict[str, Any], name: str) -> list[str]:
     return [found for child, facts in children.items() for found in needed(facts, f"{name}.{child}")]
 
 
-def with_null(*keys: str) -> dict[str, Any]:
-    """Return VALUES with null at dotted keys."""
-    values: dict[str, Any] = json.loads(json.dumps(VALUES))
+def with_null(*keys: str, given: Mapping[str, Any] = VALUES) -> dict[str, Any]:
+    """Return values with null at dotted keys."""
+    values: dict[str, Any] = json.loads(json.dumps(given))
     for key in keys:
         *groups, last = key.split(".")
         at = values
@@ -173,16 +173,22 @@ def test_group_or_switch_that_is_null_is_not_there(key: str) -> None:
     assert nothings(objects(template(yaml.safe_dump(with_null(key))))) <= usual()
 
 
-def test_null_of_a_bucket_is_what_is_not_there() -> None:
-    bucket = {"endpoint": "https://minio.example.com", "bucket": "models", "existingSecret": "credentials"}
-    store = {"type": "s3", "s3": {**bucket, "caBundle": {"configMapName": "authorities"}}}
-    there = nothings(objects(template(yaml.safe_dump(VALUES | {"modelStore": store}))))
-    # The bucket and what is below s3 as a whole have to be there (validation/_s3.tpl).
-    optional = [name for name in TOGETHER if name.startswith("modelStore.s3.") and name != "modelStore.s3.bucket"]
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        pytest.param({"endpoint": "https://minio.example.com", "existingSecret": "credentials"}, id="secret"),
+        pytest.param({"webIdentity": {"roleArn": "arn:aws:iam::123456789012:role/models"}}, id="identity"),
+    ],
+)
+def test_null_of_a_bucket_is_what_is_not_there(credentials: dict[str, Any]) -> None:
+    store = {"type": "s3", "s3": {"bucket": "models", **credentials, "caBundle": {"configMapName": "authorities"}}}
+    given = VALUES | {"modelStore": store}
+    there = nothings(objects(template(yaml.safe_dump(given))))
+    # What is below s3 needs a bucket (validation/_s3.tpl), and an identity its role.
+    needed = {"modelStore.s3.bucket", "modelStore.s3.webIdentity.roleArn"}
+    optional = [name for name in TOGETHER if name.startswith("modelStore.s3.") and name not in needed]
     for keys in (optional[::2], optional[1::2]):
-        values = with_null(*keys)
-        values["modelStore"] = {**store, "s3": {**store["s3"], **values["modelStore"]["s3"]}}  # type: ignore[dict-item]
-        assert nothings(objects(template(yaml.safe_dump(values)))) <= there, keys
+        assert nothings(objects(template(yaml.safe_dump(with_null(*keys, given=given))))) <= there, keys
 
 
 @pytest.mark.parametrize("helm", HELMS)
