@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from ci import chart_docs, paths
-from tests.chart.rendering import HELMS, RefusedError, name_of, render, template
+from tests.chart.rendering import HELMS, RefusedError, containers, name_of, pod_spec, render, template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -260,3 +260,21 @@ def test_parent_chart_switches_by_its_condition(tmp_path: Path) -> None:
     names = {item["metadata"]["name"] for item in objects(text) if item["kind"] == "Deployment"}
     assert names == {f"mnist-{alias}-{component}" for alias in ("second", "third") for component in ("server", "api")}
     assert "mirror.example.com/tensorflow-model-api" in text
+
+
+@pytest.mark.parametrize("helm", HELMS)
+def test_null_takes_away_what_another_file_of_values_gives(helm: str) -> None:
+    null = {
+        "commonLabels": {"team": None},
+        "commonAnnotations": {"example.com/owner": None},
+        "server": {
+            "nodeSelector": {"pool": None},
+            "resources": {"limits": {"cpu": None, "nvidia.com/gpu": None}},
+            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": None}},
+            "podSecurityContext": {"seLinuxOptions": None},
+        },
+    }
+    assert "null" not in render(null, helm=helm).text
+    pod = pod_spec(render(null, helm=helm).workload("server"))
+    assert containers(render(null, helm=helm).workload("server"))["server"]["resources"]["limits"] == {"memory": "2Gi"}
+    assert "nodeSelector" not in pod

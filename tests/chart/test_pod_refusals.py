@@ -93,6 +93,108 @@ def test_amounts_that_are_none() -> None:
     ])  # fmt: skip
 
 
+def test_devices_are_whole_and_limited() -> None:
+    gpu = "nvidia.com/gpu"
+    side = {"name": "side", "image": "a", "resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}}
+    values = {
+        "training": {"resources": {"limits": {gpu: "0.5", "gpu": 1}, "claims": [{"name": "device"}]}},
+        "server": {"resources": {"requests": {gpu: 1}}},
+        "api": {"resources": {"requests": {gpu: 1}, "limits": {gpu: 2}}, "extraContainers": [side]},
+    }
+    assert sorted(refusals(values)) == sorted(
+        [
+            (
+                "training.resources.limits.nvidia.com/gpu is 0.5 but Kubernetes gives out whole devices alone: write "
+                "a whole "
+                "number"
+            ),
+            (
+                'training.resources.limits has "gpu", which Kubernetes does not know: write cpu, memory, '
+                "ephemeral-storage, or "
+                "the whole name of a device, for example nvidia.com/gpu"
+            ),
+            (
+                "training.resources.claims has device, which is no claim of training.resourceClaims: add it there, or "
+                "correct "
+                "the name"
+            ),
+            (
+                "server.resources.requests.nvidia.com/gpu is set but a device is what limits name: set "
+                "server.resources.limits.nvidia.com/gpu instead"
+            ),
+            (
+                "api.resources.requests.nvidia.com/gpu is 1 but the limit is 2, and of devices the two are the same: "
+                "leave the "
+                "request out"
+            ),
+            (
+                "api.extraContainers[0].resources.requests.memory is 2Gi but the limit is 1Gi: raise "
+                "api.extraContainers[0].resources.limits.memory, or lower the request"
+            ),
+        ]
+    )
+
+
+def test_amounts_that_kubernetes_takes() -> None:
+    limits = {"memory": "1.5Gi", "cpu": ".5", "nvidia.com/gpu": 1, "hugepages-2Mi": "4Mi", "ephemeral-storage": "1e9"}
+    requests = {"cpu": "+100m", "nvidia.com/gpu": "1"}
+    assert refusals({"api": {"resources": {"limits": limits, "requests": requests}}}) == []
+
+
+@pytest.mark.parametrize("path", ["/models/cache", "models", "//models", "/models/.", "/var/../models", "/a:b"])
+def test_mount_is_where_a_pod_can_have_it(path: str) -> None:
+    values = {
+        "extraVolumes": [{"name": "cache", "emptyDir": {}}],
+        "extraVolumeMounts": [{"name": "cache", "mountPath": path}],
+    }
+    (sentence,) = refusals({"server": values})
+    assert sentence.startswith("server.extraVolumeMounts mounts cache at /")
+    assert sentence.endswith("mount it elsewhere")
+
+
+def test_mount_inside_a_writable_folder_is_taken() -> None:
+    volume = [{"name": "cache", "emptyDir": {}}]
+    mounts = [{"name": "cache", "mountPath": path} for path in ("/tmp/cache", "/modelstore", "/workspace/cache")]  # noqa: S108
+    assert refusals({"training": {"extraVolumes": volume, "extraVolumeMounts": mounts}}) == []
+
+
+def test_containers_of_the_user_that_could_not_start() -> None:
+    wait = {"name": "wait", "image": "a", "volumeMounts": [{"name": "nowhere", "mountPath": "/a"}]}
+    probed = {"name": "probed", "image": "a", "livenessProbe": {"tcpSocket": {"port": 1}}}
+    stays = {**probed, "name": "stays", "restartPolicy": "Always", "volumeMounts": [{"name": "tmp", "mountPath": "/a"}]}
+    values = {
+        "server": {"extraContainers": [{"name": "proxy", "image": "a", "ports": [{"containerPort": 8501}]}]},
+        "api": {"extraInitContainers": [wait, probed, stays]},
+        "tensorboard": TENSORBOARD
+        | {"extraContainers": [{"name": "proxy", "image": "a", "ports": [{"containerPort": 80, "name": "http"}]}]},
+    }
+    assert sorted(refusals(values)) == sorted(
+        [
+            (
+                "server.extraContainers has a container proxy with the port 8501, and server has 8500 (grpc) and 8501 "
+                "(rest): take "
+                "another one"
+            ),
+            (
+                "api.extraInitContainers has a container wait that mounts nowhere, which is no volume of "
+                "api.extraVolumes: "
+                "add it "
+                "there, or correct the name"
+            ),
+            (
+                "api.extraInitContainers has a container probed with a probe, which is for containers that stay: add "
+                "restartPolicy: Always, or leave the probe out"
+            ),
+            (
+                "tensorboard.extraContainers has a container proxy with the port 80 (http), and tensorboard has 6006 "
+                "(http): "
+                "take "
+                "another one"
+            ),
+        ]
+    )
+
+
 def test_volumes_mounts_and_containers_that_collide() -> None:
     empty: dict[str, Any] = {"emptyDir": {}}
     values: dict[str, Any] = {

@@ -28,6 +28,25 @@ there and are not, one a line; those of a group that is off are not asked for. T
     {{- $_ := unset $values $name }}
   {{- else if $isMissing }}
     {{- $_ := set $values $name $key.absent }}
+  {{- else }}
+    {{- include "tensorflow-model.values.prune" (index $values $name) }}
   {{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+Take out what is null in a map that is handed on, and in maps below it: a second file of values takes away like that what a
+first one gives, and of a limit Kubernetes would make 0. Renders to nothing. Takes any value.
+*/}}
+{{- define "tensorflow-model.values.prune" -}}
+{{- if kindIs "map" . }}
+{{- $values := . }}
+{{- range $name, $value := . }}
+  {{- if kindIs "invalid" $value }}
+    {{- $_ := unset $values $name }}
+  {{- else }}
+    {{- include "tensorflow-model.values.prune" $value }}
+  {{- end }}
+{{- end }}
 {{- end }}
 {{- end }}

@@ -13,6 +13,13 @@ Volumes, mounts and containers of the user's that collide with the chart's or ea
   "tensorboard" (list "/workspaces")
 }}
 {{- $paths = concat (list "/" "/tmp") (get $paths $name) }}
+{{- /* Inside these nothing can be mounted: there is no folder to mount it on, and none can be made. */}}
+{{- $closed := dict
+  "training" (list "/check" "/config" "/code" "/data")
+  "server" (list "/models" "/etc/tensorflow-serving" "/ssl-config" "/check" "/candidate")
+  "api" (list "/server-tls")
+  "tensorboard" (list "/workspaces")
+}}
 {{- $volumes := list "tmp" }}
 {{- range $values.extraVolumes }}
 {{- if has .name $own }}
@@ -24,8 +31,18 @@ Volumes, mounts and containers of the user's that collide with the chart's or ea
 {{- end }}
 {{- $seen := list }}
 {{- range $values.extraVolumeMounts }}
-{{- $path := .mountPath | trimSuffix "/" | default "/" }}
-{{- if has $path $paths }}
+{{- $path := printf "/%s" .mountPath | clean }}
+{{- $around := "" }}
+{{- range get $closed $name }}
+{{- if hasPrefix (printf "%s/" .) $path }}
+{{- $around = . }}
+{{- end }}
+{{- end }}
+{{- if contains ":" .mountPath }}
+{{ $name }}.extraVolumeMounts mounts {{ .name }} at {{ .mountPath }} but a path of a mount has no ":": mount it elsewhere
+{{- else if $around }}
+{{ $name }}.extraVolumeMounts mounts {{ .name }} at {{ $path }}, inside {{ $around }}, which the chart mounts to be read alone: mount it elsewhere
+{{- else if has $path $paths }}
 {{ $name }}.extraVolumeMounts mounts {{ .name }} at {{ $path }}, where the chart has files of its own: mount it elsewhere
 {{- else if has $path $seen }}
 {{ $name }}.extraVolumeMounts mounts two volumes at {{ $path }}: give each a path of its own
@@ -35,6 +52,14 @@ Volumes, mounts and containers of the user's that collide with the chart's or ea
 {{- end }}
 {{- $seen = append $seen $path }}
 {{- end }}
+{{- $ports := get (dict "training" dict "server" (dict "grpc" 8500 "rest" 8501) "api" (dict "http" 8080) "tensorboard" (dict "http" 6006)) $name }}
+{{- /* The server looks at what was trained in the training pod, with its volumes. */}}
+{{- $borrowed := list }}
+{{- if and (eq $name "training") $values.blessing.enabled }}
+{{- range .root.Values.server.extraVolumes }}
+{{- $borrowed = append $borrowed .name }}
+{{- end }}
+{{- end }}
 {{- $containers := get (dict "training" (list "check" "training" "server" "publisher") "server" (list "loader" "follower" "server") "api" (list "api") "tensorboard" (list "tensorboard")) $name }}
 {{- range $key := list "extraInitContainers" "extraContainers" }}
 {{- range index $values $key }}
@@ -42,6 +67,20 @@ Volumes, mounts and containers of the user's that collide with the chart's or ea
 {{ $name }}.{{ $key }} has a container {{ .name }}, and the pod has one of that name already: call it otherwise
 {{- end }}
 {{- $containers = append $containers .name }}
+{{- $container := .name }}
+{{- range .volumeMounts }}
+{{- if not (has .name (concat $own $volumes $borrowed)) }}
+{{ $name }}.{{ $key }} has a container {{ $container }} that mounts {{ .name }}, which is no volume of {{ $name }}.extraVolumes: add it there, or correct the name
+{{- end }}
+{{- end }}
+{{- range .ports }}
+{{- if or (has (int .containerPort) (values $ports)) (hasKey $ports (default "" .name)) }}
+{{ $name }}.{{ $key }} has a container {{ $container }} with the port {{ int .containerPort }}{{ with .name }} ({{ . }}){{ end }}, and {{ $name }} has {{ include "tensorflow-model.validation.portWords" $ports }}: take another one
+{{- end }}
+{{- end }}
+{{- if and (eq $key "extraInitContainers") (ne .restartPolicy "Always") (or .livenessProbe .readinessProbe .startupProbe) }}
+{{ $name }}.{{ $key }} has a container {{ $container }} with a probe, which is for containers that stay: add restartPolicy: Always, or leave the probe out
+{{- end }}
 {{- end }}
 {{- end }}
 {{- $variables := list }}
@@ -54,6 +93,15 @@ Volumes, mounts and containers of the user's that collide with the chart's or ea
 {{- if and (eq $values.dnsPolicy "None") (not (get $values.dnsConfig "nameservers")) }}
 {{ $name }}.dnsPolicy is None but {{ $name }}.dnsConfig.nameservers is empty, so that no name could be looked up: name a server, or leave dnsPolicy out
 {{- end }}
+{{- end }}
+
+{{/* Ports by name and number, in words. Takes a map of them. */}}
+{{- define "tensorflow-model.validation.portWords" -}}
+{{- $words := list }}
+{{- range $name, $number := . }}
+{{- $words = append $words (printf "%v (%s)" $number $name) }}
+{{- end }}
+{{- $words | join " and " }}
 {{- end }}
 
 {{/* Volumes of training and server that meet in the training pod, where the server blesses. Takes the root context. */}}
