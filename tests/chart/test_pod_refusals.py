@@ -380,14 +380,30 @@ def test_account_of_digits_is_a_name() -> None:
     assert {pod_spec(item)["serviceAccountName"] for item in rendered.pod_makers()} == {"1234"}
 
 
-@pytest.mark.parametrize("cron", ["0 3 * *", "daily", "TZ=UTC 0 3 * * *", "0 0 3 * * *"])
+@pytest.mark.parametrize(
+    "cron",
+    [
+        "60 3 * * *",
+        "0 24 * * *",
+        "0 3 0 * *",
+        "0 3 * 13 *",
+        "0 3 * * 7",
+        "0 3 * * */0",
+        "0 3 * *",
+        "daily",
+        "TZ=UTC 0 3 * * *",
+        "0 0 3 * * *",
+    ],
+)
 def test_schedule_that_kubernetes_refuses(cron: str) -> None:
     (sentence,) = refusals({"training": {"schedule": {"cron": cron}}})
     assert sentence.startswith(f'training.schedule.cron is "{cron}" but a schedule is five fields')
     assert sentence.endswith("timeZone") is cron.startswith("TZ=")
 
 
-@pytest.mark.parametrize("cron", ["*/5 1-3,7 1 JAN-JUN mon", "@daily", "@every 1h30m", "0  3 * * ?"])
+@pytest.mark.parametrize(
+    "cron", ["*/5 1-3,7 1 JAN-JUN mon", "0-59/15,7 23 31 12 sun-6", "@daily", "@every 1h30m", "0  3 * * ?"]
+)
 def test_schedule_that_kubernetes_takes(cron: str) -> None:
     assert refusals({"training": {"schedule": {"cron": cron}}}) == []
 
@@ -414,3 +430,156 @@ def test_ways_in_that_lead_nowhere() -> None:
             ),
         ]
     )
+
+
+@pytest.mark.parametrize("zone", ["Local", "Mars x", "+02:00", "Europe/"])
+def test_zone_that_is_none(zone: str) -> None:
+    sentence = "but Kubernetes takes the name of a zone: write for example Europe/Berlin or Etc/UTC"
+    values = {"training": {"schedule": {"cron": "@daily", "timeZone": zone}}}
+    assert refusals(values) == [f'training.schedule.timeZone is "{zone}" {sentence}']
+
+
+def test_certificates_are_of_hosts_as_wildcards_mean_it() -> None:
+    def told(hosts: list[str], certified: str) -> list[str]:
+        return refusals({"ingress": {"enabled": True, "hosts": hosts, "tls": [{"hosts": [certified]}]}})
+
+    assert told(["*.b.com"], "a.b.com") == []
+    assert told(["a.b.com"], "*.b.com") == []
+    assert told([""], "any.com") == []
+    assert len(told(["a.b.com"], "*.c.com")) == 1
+    assert len(told(["*.b.com"], "x.a.b.com")) == 1
+
+
+def test_names_of_images_that_hold_more_than_a_name() -> None:
+    values = {
+        "training": {"image": {"repository": "localhost:5001/team/training"}},
+        "loader": {"image": {"repository": "team/loader:1"}},
+        "api": {"image": {"repository": "team/api@sha256:" + "0" * 64}},
+        "server": {"image": {"repository": "Team/Server"}},
+    }
+    assert sorted(refusals(values)) == sorted(
+        [
+            (
+                'training.image.repository is "localhost:5001/team/training", which names a registry: put '
+                "localhost:5001 into "
+                "training.image.registry, and write team/training here"
+            ),
+            (
+                'loader.image.repository is "team/loader:1", which has a tag: put what is behind the : into '
+                "loader.image.tag"
+            ),
+            (
+                f'api.image.repository is "team/api@sha256:{"0" * 64}", which has a digest: put what is behind the @ '
+                f"into "
+                "api.image.digest"
+            ),
+            (
+                'server.image.repository is "Team/Server" but names of images have small letters, digits, ".", "_", '
+                '"-" and "/" '
+                "alone: correct it"
+            ),
+        ]
+    )
+
+
+def test_registry_by_an_address_of_ipv6() -> None:
+    rendered = render({"global": {"imageRegistry": "[fd00::1]:5000"}})
+    assert rendered.container("api")["image"].startswith("[fd00::1]:5000/tensorflow-model-api:")
+
+
+@pytest.mark.parametrize(
+    ("reference", "is_taken"), [("[fd00::1]:5000/a:1", True), ("a/b", True), ("https://a/b", False)]
+)
+def test_image_of_a_model_has_a_name(reference: str, is_taken: bool) -> None:  # noqa: FBT001
+    values = {"training": {"enabled": False}, "model": {"source": {"image": {"reference": reference}}}}
+    assert (refusals(values) == []) is is_taken
+
+
+def test_ports_of_nodes_are_of_one_service() -> None:
+    def service(port: int) -> dict[str, Any]:
+        return {"service": {"type": "NodePort", "nodePorts": {"http": port}}}
+
+    values = {"api": service(30080), "tensorboard": service(30080)}
+    assert refusals(values) == []
+    assert refusals({**values, "tensorboard": {**service(30080), **TENSORBOARD}}) == [
+        (
+            "tensorboard.service.nodePorts.http is 30080, which api.service.nodePorts.http is already: give each "
+            "Service a "
+            "port of its own, or null to have one chosen"
+        )
+    ]
+
+
+def test_two_families_of_addresses_need_a_policy() -> None:
+    families = ["IPv6", "IPv4"]
+    assert refusals({"api": {"service": {"ipFamilies": families, "ipFamilyPolicy": "PreferDualStack"}}}) == []
+    assert refusals({"api": {"service": {"ipFamilies": families}}}) == [
+        (
+            "api.service.ipFamilies has two families but ipFamilyPolicy is empty, which is SingleStack: leave one of "
+            "them out, "
+            "or set PreferDualStack or RequireDualStack"
+        )
+    ]
+
+
+def test_claims_have_room() -> None:
+    values = {"modelStore": {"pvc": {"size": "0Gi"}}, "training": {"workspace": {"size": "0"}}}
+    assert refusals(values) == [
+        "modelStore.pvc.size is 0Gi, in which nothing has room: write for example 1Gi",
+        "training.workspace.size is 0, in which nothing has room: write for example 1Gi",
+    ]
+
+
+def test_users_and_rights_no_container_starts_with() -> None:
+    root = (
+        "which is root, but runAsNonRoot is true, so that no container could start: set another user, null to leave it"
+    )
+    values = {
+        "server": {"podSecurityContext": {"runAsUser": 0}},
+        "api": {
+            "securityContext": {"privileged": True, "seccompProfile": {"type": "Localhost"}},
+            "extraContainers": [{"name": "side", "image": "a", "securityContext": {"runAsUser": 0}}],
+        },
+        "tensorboard": TENSORBOARD | {"securityContext": {"runAsUser": 0, "runAsNonRoot": False}},
+    }
+    assert refusals(values) == [
+        (
+            "api.securityContext.seccompProfile.type is Localhost but "
+            "api.securityContext.seccompProfile.localhostProfile does "
+            "not name the file: give it, or use RuntimeDefault"
+        )
+    ]
+    values["api"]["securityContext"].pop("seccompProfile")
+    assert sorted(refusals(values)) == sorted(
+        [
+            f"server.podSecurityContext.runAsUser is 0, {root} to the image or platform, or runAsNonRoot=false",
+            (
+                f"api.extraContainers[0].securityContext.runAsUser is 0, {root} to the image or platform, or "
+                f"runAsNonRoot=false"
+            ),
+            (
+                "api.securityContext.privileged is true but allowPrivilegeEscalation is false, which Kubernetes "
+                "refuses: set "
+                "allowPrivilegeEscalation to true, or leave privileged out"
+            ),
+        ]
+    )
+
+
+def test_further_objects_that_are_none() -> None:
+    objects = [
+        "kind: ConfigMap\nmetadata: {name: a}",
+        {"apiVersion": "v1", "kind": "ConfigMap"},
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\napiVersion: v1\nmetadata: {name: b}",
+        "[a, b]",
+        "# nothing\n",
+        "{{ if false }}kind: Nothing{{ end }}",
+    ]
+    sentences = refusals({"extraObjects": objects})
+    assert sentences[:3] == [
+        "extraObjects[0] has no apiVersion, which every object of Kubernetes has: add it",
+        "extraObjects[1] is a ConfigMap without metadata.name: give it one",
+        "extraObjects[2] has no kind, which every object of Kubernetes has: add it",
+    ]
+    assert len(sentences) == 4
+    assert sentences[3].startswith("extraObjects[3] is not a map in YAML (")

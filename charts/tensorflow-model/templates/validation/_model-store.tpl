@@ -13,6 +13,11 @@ modelStore.pvc.accessModes is ReadOnlyMany but training writes to the volume: ad
 {{- end }}
 {{- end }}
 {{- include "tensorflow-model.validation.nodeSelectors" . }}
+{{- range $key, $claim := dict "modelStore.pvc" .Values.modelStore.pvc "training.workspace" .Values.training.workspace }}
+{{- if and (not $claim.existingClaim) (regexMatch "^[0.]+[A-Za-z]*$" (toString $claim.size)) }}
+{{ $key }}.size is {{ $claim.size }}, in which nothing has room: write for example 1Gi
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/*

@@ -57,6 +57,9 @@ true
 {{- if and (eq $service.ipFamilyPolicy "SingleStack") (gt (len $service.ipFamilies) 1) }}
 {{ $name }}.service.ipFamilies has two families but ipFamilyPolicy is SingleStack: leave one of them out, or set PreferDualStack or RequireDualStack
 {{- end }}
+{{- if and (not $service.ipFamilyPolicy) (gt (len $service.ipFamilies) 1) }}
+{{ $name }}.service.ipFamilies has two families but ipFamilyPolicy is empty, which is SingleStack: leave one of them out, or set PreferDualStack or RequireDualStack
+{{- end }}
 {{- range $group := list "ports" "nodePorts" }}
 {{- $seen := dict }}
 {{- range $port, $number := index $service $group }}
@@ -65,6 +68,25 @@ true
 {{ $name }}.service.{{ $group }}.{{ $port }} is {{ int $number }}, which {{ $other }} is already: give each port a number of its own
 {{- end }}
 {{- $_ := set $seen (toString $number) $port }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Ports of the nodes that two Services of the release ask for, one sentence a line. Takes the root context. */}}
+{{- define "tensorflow-model.validation.nodePorts" -}}
+{{- $root := . }}
+{{- $seen := dict }}
+{{- range $name := list "server" "api" "tensorboard" }}
+{{- $values := index $root.Values $name }}
+{{- if and (ne (default "ClusterIP" $values.service.type) "ClusterIP") (or (ne $name "tensorboard") $values.enabled) }}
+{{- range $port, $number := $values.service.nodePorts }}
+{{- $key := printf "%s.service.nodePorts.%s" $name $port }}
+{{- $other := index $seen (toString $number) }}
+{{- if and $number $other (ne (splitList "." (default "" $other) | first) $name) }}
+{{ $key }} is {{ int $number }}, which {{ $other }} is already: give each Service a port of its own, or null to have one chosen
+{{- end }}
+{{- $_ := set $seen (toString $number) $key }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}

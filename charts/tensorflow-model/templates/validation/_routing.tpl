@@ -14,7 +14,14 @@ ingress.hosts has {{ default "every host" $host }} twice, and which one's paths 
 {{- end }}
 {{- range $entry := .Values.ingress.tls }}
 {{- range $entry.hosts }}
-{{- if not (or (hasKey $hosts .) (hasKey $hosts "") (hasPrefix "*." .)) }}
+{{- $isShown := or (hasKey $hosts .) (hasKey $hosts "") }}
+{{- $wanted := . }}
+{{- range $host, $_ := $hosts }}
+{{- /* A wildcard stands for one label. */}}
+{{- $above := printf "*.%s" (splitList "." $host | rest | join ".") }}
+{{- $isShown = or $isShown (eq $wanted $above) (eq $host (printf "*.%s" (splitList "." $wanted | rest | join "."))) }}
+{{- end }}
+{{- if not $isShown }}
 ingress.tls has {{ . }}, which is no host of ingress.hosts, so that its certificate is never shown: add it there, or correct the name
 {{- end }}
 {{- end }}

@@ -226,3 +226,12 @@ content of files/shapes.yaml.
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{/* A profile without its file, or the other way round. Takes dict "key" and "value". */}}
+{{- define "tensorflow-model.validation.check.seccomp" -}}
+{{- if and (eq .value.type "Localhost") (not .value.localhostProfile) }}
+{{ .key }}.type is Localhost but {{ .key }}.localhostProfile does not name the file: give it, or use RuntimeDefault
+{{- else if and (ne .value.type "Localhost") .value.localhostProfile }}
+{{ .key }}.localhostProfile is set but {{ .key }}.type is {{ .value.type }}: set type to Localhost, or leave the file out
+{{- end }}
+{{- end }}

@@ -55,6 +55,9 @@ model.source.{{ $key }} is set but model.source.uri is empty, so nothing is fetc
 {{- $source := include "tensorflow-model.model.source" . | fromJson }}
 {{- $kubernetes := .Capabilities.KubeVersion.Version }}
 {{- if $source.image }}
+{{- if not (regexMatch "^(([A-Za-z0-9.-]+|\\[[0-9a-fA-F:]+\\])(:[0-9]+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$" $source.image) }}
+model.source.image.reference is {{ toJson $source.image }}, which is not the name of an image: write HOST/NAME:TAG or HOST/NAME@sha256:DIGEST, without https:// in front
+{{- end }}
 {{- if $source.uri }}
 model.source.uri and model.source.image.reference are both set but a model comes from one place: leave one of them out
 {{- end }}

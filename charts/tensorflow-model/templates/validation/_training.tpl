@@ -16,9 +16,16 @@ tensorboard.enabled is true but there is no workspace that it could show runs of
 
 {{/* A schedule that Kubernetes refuses. Takes training.schedule. */}}
 {{- define "tensorflow-model.validation.schedule" -}}
-{{- $field := "[0-9A-Za-z*/,?-]+" }}
-{{- if and .cron (not (regexMatch (printf "^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|@every [0-9hms]+|%s( +%s){4})$" $field $field) .cron)) }}
-training.schedule.cron is {{ toJson .cron }} but a schedule is five fields (minute, hour, day of the month, month, day of the week) or a word like @daily: write for example "0 3 * * *"{{ if contains "TZ=" .cron }}, and the zone into training.schedule.timeZone{{ end }}
+{{- $fields := list }}
+{{- range list "[0-5]?[0-9]" "(2[0-3]|[01]?[0-9])" "(3[01]|[12][0-9]|0?[1-9])" "(1[0-2]|0?[1-9]|(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))" "([0-6]|(?i:sun|mon|tue|wed|thu|fri|sat))" }}
+{{- $item := printf `([*?]|%s(-%s)?)(/[1-9][0-9]*)?` . . }}
+{{- $fields = append $fields (printf "%s(,%s)*" $item $item) }}
+{{- end }}
+{{- if and .cron (not (regexMatch (printf "^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|@every [0-9hms]+| *%s *)$" (join " +" $fields)) .cron)) }}
+training.schedule.cron is {{ toJson .cron }} but a schedule is five fields (minute 0-59, hour 0-23, day of the month 1-31, month 1-12, day of the week 0-6 from Sunday) or a word like @daily: write for example "0 3 * * *"{{ if contains "TZ=" .cron }}, and the zone into training.schedule.timeZone{{ end }}
+{{- end }}
+{{- if and .timeZone (or (eq (lower .timeZone) "local") (not (regexMatch "^[A-Za-z][-A-Za-z0-9_+]*(/[-A-Za-z0-9_+]+)*$" .timeZone))) }}
+training.schedule.timeZone is {{ toJson .timeZone }} but Kubernetes takes the name of a zone: write for example Europe/Berlin or Etc/UTC
 {{- end }}
 {{- if and .timeZone (not .cron) }}
 training.schedule.timeZone is set but training.schedule.cron is empty, so nothing is started: set cron, or leave it out
