@@ -534,10 +534,11 @@ def test_users_and_rights_no_container_starts_with() -> None:
     root = (
         "which is root, but runAsNonRoot is true, so that no container could start: set another user, null to leave it"
     )
+    context: dict[str, Any] = {"privileged": True, "seccompProfile": {"type": "Localhost"}}
     values = {
         "server": {"podSecurityContext": {"runAsUser": 0}},
         "api": {
-            "securityContext": {"privileged": True, "seccompProfile": {"type": "Localhost"}},
+            "securityContext": context,
             "extraContainers": [{"name": "side", "image": "a", "securityContext": {"runAsUser": 0}}],
         },
         "tensorboard": TENSORBOARD | {"securityContext": {"runAsUser": 0, "runAsNonRoot": False}},
@@ -549,7 +550,7 @@ def test_users_and_rights_no_container_starts_with() -> None:
             "not name the file: give it, or use RuntimeDefault"
         )
     ]
-    values["api"]["securityContext"].pop("seccompProfile")
+    del context["seccompProfile"]
     assert sorted(refusals(values)) == sorted(
         [
             f"server.podSecurityContext.runAsUser is 0, {root} to the image or platform, or runAsNonRoot=false",
