@@ -158,6 +158,18 @@ def test_mount_inside_a_writable_folder_is_taken() -> None:
     assert refusals({"training": {"extraVolumes": volume, "extraVolumeMounts": mounts}}) == []
 
 
+@pytest.mark.parametrize("path", ["/data", "/data/more", "/code/more"])
+def test_mount_is_taken_where_the_chart_has_nothing(path: str) -> None:
+    mounted = {
+        "extraVolumes": [{"name": "own", "emptyDir": {}}],
+        "extraVolumeMounts": [{"name": "own", "mountPath": path}],
+    }
+    assert refusals({"training": mounted}) == []
+    given = {"data": {"existingClaim": "examples"}, "code": {"train.py": "print()"}}
+    (sentence,) = refusals({"training": {**mounted, **given}})
+    assert sentence.startswith(f"training.extraVolumeMounts mounts own at {path}, ")
+
+
 def test_containers_of_the_user_that_could_not_start() -> None:
     wait = {"name": "wait", "image": "a", "volumeMounts": [{"name": "nowhere", "mountPath": "/a"}]}
     probed = {"name": "probed", "image": "a", "livenessProbe": {"tcpSocket": {"port": 1}}}
