@@ -6,6 +6,13 @@ Volumes, mounts and containers of the user's that collide with the chart's or ea
 {{- $name := .component }}
 {{- $values := index .root.Values $name }}
 {{- $own := list "model-store" "workspace" "check" "files" "code" "data" "ca-bundle" "s3-ca-bundle" "s3-token" "output" "candidate" "own-tmp" "server-tmp" "tmp" "models" "model-image" "tls" "ssl-config" "server-tls" }}
+{{- $paths := dict
+  "training" (list "/check" "/config" "/code" "/data" "/workspace" "/output")
+  "server" (list "/models" "/etc/tensorflow-serving" "/ssl-config" "/check" "/candidate")
+  "api" (list "/server-tls")
+  "tensorboard" (list "/workspaces")
+}}
+{{- $paths = concat (list "/" "/tmp") (get $paths $name) }}
 {{- $isTls := not (empty .root.Values.server.tls.secretName) }}
 {{- $data := include "tensorflow-model.training.data" .root | fromJson }}
 {{- /* Inside these nothing can be mounted: there is no folder to mount it on, and none can be made. */}}
@@ -15,7 +22,6 @@ Volumes, mounts and containers of the user's that collide with the chart's or ea
   "api" (ternary (list "/server-tls") list $isTls)
   "tensorboard" (list "/workspaces")
 ) $name }}
-{{- $paths := concat (list "/" "/tmp") $closed (ternary (list "/config" "/workspace" "/output") list (eq $name "training")) }}
 {{- $volumes := list "tmp" }}
 {{- range $values.extraVolumes }}
 {{- if has .name $own }}
