@@ -61,7 +61,7 @@ def test_a_line_break_makes_no_field() -> None:
             assert refused, str(error)
             keys -= refused
     assert rendered, "no end of refusals"
-    assert "ingress.className" in keys
+    assert "server.schedulerName" in keys
     for item in rendered.manifests:
         assert item["metadata"]["namespace"] == NAMESPACE, name_of(item)
         assert "evil" not in set(names(item)), name_of(item)

@@ -168,11 +168,13 @@ def test_case_is_valid(case: str) -> None:
         pytest.param({"api": {"service": {"ports": {"http": 70000}}}}, "http", id="port"),
         pytest.param(
             {"commonLabels": {"app.kubernetes.io/name": "x"}},
-            "/commonLabels/app.kubernetes.io~1name",
+            "commonLabels has app.kubernetes.io/name",
             id="label-of-a-selector",
         ),
         pytest.param(
-            {"api": {"podLabels": {"tensorflow-model/model-key": "x"}}}, "/api/podLabels/", id="label-of-the-chart"
+            {"api": {"podLabels": {"tensorflow-model/model-key": "x"}}},
+            "api.podLabels has tensorflow-model/",
+            id="label-of-the-chart",
         ),
         pytest.param({"modelStore": {"pvc": {"accessModes": []}}}, "accessModes", id="no-access-mode"),
     ],

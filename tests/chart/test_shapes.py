@@ -107,6 +107,31 @@ def test_names_and_labels(helm: str) -> None:
     )
 
 
+def test_names_that_were_told_as_patterns() -> None:
+    values = {
+        "commonLabels": {"app.kubernetes.io/name": "x", "build": 7, "long": "x" * 64},
+        "nameOverride": "My_Chart",
+        "server": {"tls": {"secretName": "A_b"}, "extraEnv": [{"name": "A", "value": True}]},
+        "api": {"podAnnotations": {"example.com/scrape": True}},
+    }
+    quotes = "but Kubernetes takes text there: put it in quotes"
+    assert sorted(refusals(values)) == sorted(
+        [
+            (
+                "commonLabels has app.kubernetes.io/name, a label of the chart's own, which selectors hold or pods "
+                "are found by: "
+                "leave it out"
+            ),
+            f"commonLabels.build is 7 {quotes}",
+            f'commonLabels.long is "{"x" * 64}" but {LABEL}',
+            f'nameOverride is "My_Chart" {PART}',
+            f'server.tls.secretName is "A_b" {OBJECT}',
+            f"server.extraEnv[0].value is true {quotes}",
+            f"api.podAnnotations.example.com/scrape is true {quotes}",
+        ]
+    )
+
+
 def test_where_pods_run() -> None:
     term = {"labelSelector": {"matchExpressions": [{"key": "app", "operator": "In"}]}}
     spread = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}

@@ -132,6 +132,9 @@ content of files/shapes.yaml.
 {{- if and $shape.only (not (has $name $shape.only)) }}
 {{ $key }} has {{ $name }}, which Kubernetes does not know there: write {{ join " or " $shape.only }}, and below it what you mean
 {{- end }}
+{{- if and $shape.reserved (regexMatch (default "^$" $shape.reserved) $name) }}
+{{ $key }} has {{ $name }}, a label of the chart's own, which selectors hold or pods are found by: leave it out
+{{- end }}
 {{- if hasKey (default dict $shape.never) $name }}
 {{ $key }}.{{ $name }} is not of {{ last (splitList "." $key) }}: put it into {{ get $shape.never $name }}
 {{- end }}
