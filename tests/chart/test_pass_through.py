@@ -164,6 +164,25 @@ def test_the_pod_of_helm_test_runs_where_the_api_does() -> None:
     assert not set(place) & set(anywhere)
 
 
+def test_the_pod_of_helm_test_needs_what_the_apis_pods_need() -> None:
+    rule = "requiredDuringSchedulingIgnoredDuringExecution"
+    term = {"matchExpressions": [{"key": "pool", "operator": "Exists"}]}
+    node_affinity = {rule: {"nodeSelectorTerms": [term]}}
+    apart = {rule: [{"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "api"}}}]}
+    needs = {
+        "priorityClassName": "tests",
+        "runtimeClassName": "gvisor",
+        "schedulerName": "second",
+        "dnsConfig": {"options": [{"name": "ndots", "value": "1"}]},
+        "hostAliases": [{"ip": "203.0.113.1", "hostnames": ["a"]}],
+    }
+    values = {"api": {**needs, "affinity": {"nodeAffinity": node_affinity, "podAntiAffinity": apart}}}
+    pod = render(values).one("Pod")["spec"]
+    assert pod.items() >= needs.items()
+    # It is no replica: rules between these would leave it without a node.
+    assert pod["affinity"] == {"nodeAffinity": node_affinity}
+
+
 @pytest.mark.parametrize("where", ["global", "release"])
 def test_pull_secrets_are_names_or_references(where: str) -> None:
     secrets = {"imagePullSecrets": ["first", {"name": "second"}, {"name": "first"}]}

@@ -54,7 +54,7 @@ def test_every_shape_is_of_what_there_is() -> None:
 
 def test_every_value_that_is_handed_on_has_a_shape() -> None:
     # Objects and lists of objects are Kubernetes' own; these are closed by the schema, another API's, or the program's.
-    elsewhere = ("training.code", "training.params", "training.gates", "server.config.", "extraObjects", "httpRoute.")
+    elsewhere = ("training.code", "training.params", "training.gates", "server.config.", "extraObjects")
     known = {
         path.replace("*", component) for path in FILE["values"] for component in (COMPONENTS if "*" in path else [""])
     }
@@ -408,6 +408,41 @@ def test_who_reaches_pods_and_how() -> None:
             ),
         ]
     )
+
+
+def test_routes_that_lead_nowhere() -> None:
+    route = {
+        "enabled": True,
+        "parentRefs": [{"name": "public"}, {"name": "public"}, {"name": "public", "sectionName": "https"}],
+        "matches": [{"path": {"value": "predict"}}, {"path": {"type": "Prefix", "value": "/"}}],
+        "filters": [{"type": "RequestRedirect", "requestRedirect": {"scheme": "https"}}, {"type": "URLRewrite"}],
+        "hostnames": ["a.example.com:80"],
+    }
+    (again, *sentences) = refusals({"httpRoute": route})
+    assert again == (
+        "httpRoute.filters[0].type is RequestRedirect, which answers in place of the api, and a route has one or the "
+        "other: "
+        "leave it out, and make a route of its own for it (extraObjects)"
+    )
+    assert sentences[0] == (
+        "httpRoute.filters[1].type is URLRewrite but httpRoute.filters[1].urlRewrite is not there: give it, or "
+        "correct the "
+        "type"
+    )
+    assert sentences[1].startswith('httpRoute.hostnames[0] is "a.example.com:80" but it is a host')
+    assert sentences[2:] == [
+        "httpRoute.matches[0].path.value is predict but paths of requests start with /: write /predict",
+        (
+            'httpRoute.matches[1].path.type is "Prefix", which Kubernetes does not know there: write Exact, '
+            "PathPrefix or "
+            "RegularExpression"
+        ),
+        (
+            "httpRoute.parentRefs[1] has the same namespace and name and sectionName and port as an item before it (, "
+            "public, "
+            ", ): leave one of them out, or make them differ"
+        ),
+    ]
 
 
 def test_what_is_off_is_not_looked_at() -> None:

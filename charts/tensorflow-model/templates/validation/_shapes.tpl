@@ -238,3 +238,21 @@ content of files/shapes.yaml.
 {{ .key }}.localhostProfile is set but {{ .key }}.type is {{ .value.type }}: set type to Localhost, or leave the file out
 {{- end }}
 {{- end }}
+
+{{/* A path of a route that no request has. Takes dict "key" and "value". */}}
+{{- define "tensorflow-model.validation.check.routePath" -}}
+{{- $path := default dict .value.path }}
+{{- if and $path.value (ne $path.type "RegularExpression") (not (hasPrefix "/" $path.value)) }}
+{{ .key }}.path.value is {{ $path.value }} but paths of requests start with /: write /{{ $path.value }}
+{{- end }}
+{{- end }}
+
+{{/* A filter without what its type is named after, or one that leaves nothing for the api. Takes dict "key" and "value". */}}
+{{- define "tensorflow-model.validation.check.routeFilter" -}}
+{{- $name := get (dict "URLRewrite" "urlRewrite" "CORS" "cors") .value.type | default (untitle .value.type) }}
+{{- if eq .value.type "RequestRedirect" }}
+{{ .key }}.type is RequestRedirect, which answers in place of the api, and a route has one or the other: leave it out, and make a route of its own for it (extraObjects)
+{{- else if not (kindIs "map" (get .value $name)) }}
+{{ .key }}.type is {{ .value.type }} but {{ .key }}.{{ $name }} is not there: give it, or correct the type
+{{- end }}
+{{- end }}
