@@ -55,6 +55,10 @@ Volumes, mounts and containers of the user's that collide with the chart's or ea
 {{- $seen = append $seen $path }}
 {{- end }}
 {{- $ports := get (dict "training" dict "server" (dict "grpc" 8500 "rest" 8501) "api" (dict "http" 8080) "tensorboard" (dict "http" 6006)) $name }}
+{{- $numbers := list }}
+{{- range $ports }}
+{{- $numbers = append $numbers . }}
+{{- end }}
 {{- /* The server looks at what was trained in the training pod, with its volumes. */}}
 {{- $borrowed := list }}
 {{- if and (eq $name "training") $values.blessing.enabled }}
@@ -76,7 +80,7 @@ Volumes, mounts and containers of the user's that collide with the chart's or ea
 {{- end }}
 {{- end }}
 {{- range .ports }}
-{{- if or (has (int .containerPort) (values $ports)) (hasKey $ports (default "" .name)) }}
+{{- if or (has (int .containerPort) $numbers) (hasKey $ports (default "" .name)) }}
 {{ $name }}.{{ $key }} has a container {{ $container }} with the port {{ int .containerPort }}{{ with .name }} ({{ . }}){{ end }}, and {{ $name }} has {{ include "tensorflow-model.validation.portWords" $ports }}: take another one
 {{- end }}
 {{- end }}
