@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ ROOT = Path(__file__).parent
 LOCKS = ROOT / "ci" / "locks"
 IMAGES = ROOT / "images"
 MODEL = ROOT / "model"
+# Where a machine says from whom pip takes packages, and whom it trusts, uv is told the same.
+UV_NAMES = {"PIP_INDEX_URL": "UV_DEFAULT_INDEX", "PIP_EXTRA_INDEX_URL": "UV_INDEX", "PIP_CERT": "SSL_CERT_FILE"}
 
 # Sources of each shipped package, so that tests run on the tree and need no installation.
 SOURCES = [
@@ -77,10 +80,11 @@ def install(session: nox.Session, *locks: Path) -> None:
     wanted = "".join(lock.read_text(encoding="utf-8") for lock in locks)
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return
+    as_pip = {theirs: os.environ[pips] for pips, theirs in UV_NAMES.items() if pips in os.environ}
     for lock in locks:
-        # Whom the machine trusts, as pip does.
-        trust = {"UV_SYSTEM_CERTS": "true"}
-        session.install("--quiet", "--require-hashes", "--no-deps", "-r", str(lock), env=trust)
+        session.install(
+            "--quiet", "--require-hashes", "--no-deps", "-r", str(lock), env={"UV_SYSTEM_CERTS": "true", **as_pip}
+        )
     stamp.write_text(wanted, encoding="utf-8")
 
 
