@@ -476,6 +476,7 @@ def test_what_kubernetes_takes_is_taken(component: str) -> None:
         "extraEnvFrom": [{"prefix": "A_", "secretRef": {"name": "a", "optional": True}}],
         "extraVolumes": [
             {"name": "none"},
+            {"name": "bytes", "emptyDir": {"sizeLimit": 1000000}},
             {"name": "claim", "ephemeral": claim},
             {"name": "newer", "somethingNew": {"a": 1}},
         ],
