@@ -272,6 +272,7 @@ def test_null_takes_away_what_another_file_of_values_gives(helm: str) -> None:
             "resources": {"limits": {"cpu": None, "nvidia.com/gpu": None}},
             "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": None}},
             "podSecurityContext": {"seLinuxOptions": None},
+            "extraContainers": [{"name": "side", "image": "a", "env": None, "resources": {"limits": {"cpu": None}}}],
         },
     }
     assert "null" not in render(null, helm=helm).text

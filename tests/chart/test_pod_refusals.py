@@ -582,7 +582,7 @@ def test_users_and_rights_no_container_starts_with() -> None:
 def test_further_objects_that_are_none() -> None:
     objects = [
         "kind: ConfigMap\nmetadata: {name: a}",
-        {"apiVersion": "v1", "kind": "ConfigMap"},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": None},
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\napiVersion: v1\nmetadata: {name: b}",
         "[a, b]",
         "# nothing\n",

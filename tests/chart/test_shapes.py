@@ -364,7 +364,14 @@ def test_who_reaches_pods_and_how() -> None:
     ports = [{"port": "8501", "protocol": "tcp"}, {"port": 8000, "endPort": 7000}]
     values = {
         "networkPolicy": {
-            "server": {"ingress": [{"ports": ports, "from": [{}, {"podSelector": {}, "ipBlock": block}]}]}
+            "server": {
+                "ingress": [
+                    {
+                        "ports": ports,
+                        "from": [{}, {"podSelector": {}, "ipBlock": {"cidr": "10.0.0.0/8"}}, {"ipBlock": block}],
+                    }
+                ]
+            }
         },
         "api": {
             "service": {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/33"], "loadBalancerClass": "a b"}
@@ -396,7 +403,7 @@ def test_who_reaches_pods_and_how() -> None:
             f"{rule}.ports[1].endPort is 7000, which is before {rule}.ports[1].port (8000): exchange them",
             f"{rule}.from[0] names nobody: give podSelector, namespaceSelector ({{}} for all of them) or ipBlock",
             f"{rule}.from[1] has ipBlock beside a selector but Kubernetes takes one of them: make two items of it",
-            f'{rule}.from[1].ipBlock.cidr is "10.0.0.0" {cidr}',
+            f'{rule}.from[2].ipBlock.cidr is "10.0.0.0" {cidr}',
             f'api.service.loadBalancerSourceRanges[0] is "10.0.0.0/33" {cidr}',
             f'api.service.loadBalancerClass is "a b" {OWN_NAME.format(" of small letters")}',
             f'ingress.hosts[0] is "Digits.example.com" {host}',
@@ -443,6 +450,49 @@ def test_routes_that_lead_nowhere() -> None:
             ", ): leave one of them out, or make them differ"
         ),
     ]
+
+
+def test_null_where_something_has_to_be() -> None:
+    terms = {"nodeSelectorTerms": [None]}
+    values = {
+        "server": {
+            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}},
+            "hostAliases": [{"ip": None}],
+            "extraContainers": [{"name": "side", "image": "a", "ports": [{"containerPort": None}]}],
+            "extraVolumes": [{"name": "a", "emptyDir": "1Gi"}],
+        },
+        "api": {
+            "autoscaling": {"metrics": [{"type": None}], "behavior": {"scaleUp": {"policies": [None]}}},
+            "service": {"type": "LoadBalancer", "loadBalancerSourceRanges": [""]},
+        },
+        "networkPolicy": {"server": {"ingress": [{"from": [{"ipBlock": None}]}]}},
+    }
+    nothing = "which is nothing: leave it out, or give what is meant"
+    assert sorted(refusals(values)) == sorted(
+        [
+            (
+                "server.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0] is "
+                "null, "
+                f"{nothing}"
+            ),
+            f"server.hostAliases[0].ip {NEEDED}",
+            f"server.extraContainers[0].ports[0].containerPort {NEEDED}",
+            (
+                'server.extraVolumes[0].emptyDir is "1Gi" but Kubernetes takes a map there, of names and values: '
+                "write it as "
+                "one"
+            ),
+            f"api.autoscaling.metrics[0].type {NEEDED}",
+            f"api.autoscaling.behavior.scaleUp.policies[0] is null, {nothing}",
+            f'api.service.loadBalancerSourceRanges[0] is "", {nothing}',
+            (
+                "networkPolicy.server.ingress[0].from[0] names nobody: give podSelector, namespaceSelector ({} for "
+                "all of "
+                "them) or "
+                "ipBlock"
+            ),
+        ]
+    )
 
 
 def test_what_is_off_is_not_looked_at() -> None:

@@ -28,18 +28,22 @@ there and are not, one a line; those of a group that is off are not asked for. T
     {{- $_ := unset $values $name }}
   {{- else if $isMissing }}
     {{- $_ := set $values $name $key.absent }}
-  {{- else }}
+  {{- else if ne $name "extraObjects" }}
     {{- include "tensorflow-model.values.prune" (index $values $name) }}
   {{- end }}
 {{- end }}
 {{- end }}
 
 {{/*
-Take out what is null in a map that is handed on, and in maps below it: a second file of values takes away like that what a
+Take out what is null in a map that is handed on, and in maps and lists below it: a second file of values takes away like that what a
 first one gives, and of a limit Kubernetes would make 0. Renders to nothing. Takes any value.
 */}}
 {{- define "tensorflow-model.values.prune" -}}
-{{- if kindIs "map" . }}
+{{- if kindIs "slice" . }}
+{{- range . }}
+  {{- include "tensorflow-model.values.prune" . }}
+{{- end }}
+{{- else if kindIs "map" . }}
 {{- $values := . }}
 {{- range $name, $value := . }}
   {{- if kindIs "invalid" $value }}

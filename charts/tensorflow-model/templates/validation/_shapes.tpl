@@ -90,7 +90,12 @@ content of files/shapes.yaml.
 {{- end }}
 {{- $seen := list }}
 {{- range $index, $item := .value }}
+{{- $mayBeEmpty := or (not (kindIs "map" $shape.items)) (has (get (default dict $shape.items) "text" | default "any") (list "any" "label")) }}
+{{- if or (kindIs "invalid" $item) (and (eq (toString $item) "") (not $mayBeEmpty)) }}
+{{ $key }}[{{ $index }}] is {{ toJson $item }}, which is nothing: leave it out, or give what is meant
+{{- else }}
 {{- include "tensorflow-model.validation.shape" (dict "key" (printf "%s[%d]" $key $index) "value" $item "shape" $shape.items "file" $file) }}
+{{- end }}
 {{- if and $shape.distinct (kindIs "map" $item) }}
 {{- $own := list }}
 {{- range $shape.distinct }}
@@ -105,8 +110,17 @@ content of files/shapes.yaml.
 {{- end }}
 {{- end }}
 
-{{/* What is wrong with a map and what is in it. Takes what validation.shape takes. */}}
+{{/* What is wrong with a map: with what is in it, else with how that goes together. Takes what validation.shape takes. */}}
 {{- define "tensorflow-model.validation.map" -}}
+{{- $found := include "tensorflow-model.validation.fields" . }}
+{{- $found }}
+{{- if and .shape.check (not (trim $found)) }}
+{{- include (printf "tensorflow-model.validation.check.%s" .shape.check) (dict "key" .key "value" .value) }}
+{{- end }}
+{{- end }}
+
+{{/* What is wrong with what is in a map. Takes what validation.shape takes. */}}
+{{- define "tensorflow-model.validation.fields" -}}
 {{- $key := .key }}
 {{- $value := .value }}
 {{- $shape := .shape }}
@@ -148,9 +162,6 @@ content of files/shapes.yaml.
 {{- if and $of (not (kindIs "invalid" $item)) }}
 {{- include "tensorflow-model.validation.shape" (dict "key" (printf "%s.%s" $key $name) "value" $item "shape" $of "file" $file) }}
 {{- end }}
-{{- end }}
-{{- with $shape.check }}
-{{- include (printf "tensorflow-model.validation.check.%s" .) (dict "key" $key "value" $value) }}
 {{- end }}
 {{- end }}
 
