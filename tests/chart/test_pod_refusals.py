@@ -386,6 +386,16 @@ def test_account_is_called_what_kubernetes_takes(name: str) -> None:
     assert sentence.startswith("serviceAccount.name is ")
 
 
+def test_account_that_every_namespace_has_is_not_made() -> None:
+    assert refusals({"serviceAccount": {"create": False, "name": "default"}}) == []
+    assert refusals({"serviceAccount": {"name": "default"}}) == [
+        (
+            "serviceAccount.name is default and serviceAccount.create is true but every namespace has that account "
+            "already: set serviceAccount.create=false, or another name"
+        )
+    ]
+
+
 def test_account_of_digits_is_a_name() -> None:
     rendered = render({"serviceAccount": {"name": "1234"}})
     assert rendered.one("ServiceAccount")["metadata"]["name"] == "1234"
