@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.lengthy
 VERSION_TIMEOUT_SECONDS = 30
 
 
