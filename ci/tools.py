@@ -23,9 +23,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GO_MINIMUM = (1, 26)
+# The Go module of what a cluster is made of. What one of its programs has compiled is there for the others.
+CLUSTER_PROGRAMS = paths.ROOT / "ci" / "cluster" / "programs"
 LDFLAGS = "-s -w"
 # Debug information would be stripped by the linker (-s -w) anyway: not writing it saves a seventh of the time.
-BUILD_ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-trimpath -buildvcs=false -gcflags=all=-dwarf=false"}
+# A compiler has ended before its garbage matters, but for the largest packages: an eighth of the time.
+BUILD_ENVIRONMENT = {
+    "CGO_ENABLED": "0",
+    "GOFLAGS": "-trimpath -buildvcs=false -gcflags=all=-dwarf=false",
+    "GOGC": "off",
+    "GOMEMLIMIT": "2GiB",
+}
 # Where the projects publish their binaries, and the file that tells their SHA-256; {plain} is a version without its v.
 DOWNLOADS = {
     "kind": (
@@ -118,25 +126,34 @@ def kubernetes() -> Path:
     major, minor = _parse_version(version)[:2]
     package = "k8s.io/component-base/version"
     flags = f"-X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
-    source = paths.ROOT / "ci" / "cluster" / "node" / "kubernetes"
-    return go_module("kubernetes", version, source, flags=flags, takes="6 to 12 minutes on 2 cores")
+    takes = "6 to 12 minutes on 2 cores"
+    return go_module("kubernetes", version, CLUSTER_PROGRAMS, "./kubernetes", flags=flags, takes=takes)
 
 
-def go_module(name: str, version: str, source: Path, *, flags: str = "", takes: str = "") -> Path:
-    """Return the program of a Go module of the tree, built once for what is in its folder.
+def cluster_program(name: str) -> Path:
+    """Return a program of ci/versions.toml's modules that the module of Kubernetes requires as well."""
+    package, _, version = versions.MODULES[name].partition("@")
+    has_own_main = (CLUSTER_PROGRAMS / name).is_dir()
+    return go_module(name, version, CLUSTER_PROGRAMS, f"./{name}" if has_own_main else package)
+
+
+def go_module(name: str, version: str, source: Path, package: str = ".", *, flags: str = "", takes: str = "") -> Path:
+    """Return a program of a Go module of the tree, built once for what is in the module's folder.
 
     The toolchain its go.mod asks for is fetched as a module where the one on PATH is older.
     """
     digest = hashlib.sha256()
-    for path in sorted(source.iterdir()):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        digest.update(str(path.relative_to(source)).encode() + b"\0" + path.read_bytes())
     digest.update(version.encode())
     target = paths.cache() / "bin" / f"{name}-{version}-{digest.hexdigest()[:12]}"
 
     def build(partial: Path) -> None:
         _require_go(name)
         environment = {**BUILD_ENVIRONMENT, "GOTOOLCHAIN": "auto"}
-        run(["go", "build", f"-ldflags={LDFLAGS} {flags}".rstrip(), "-o", partial, "."], cwd=source, env=environment)
+        run(
+            ["go", "build", f"-ldflags={LDFLAGS} {flags}".rstrip(), "-o", partial, package], cwd=source, env=environment
+        )
 
     return _made(target, f"build {name} {version}" + (f" ({takes}, once)" if takes else ""), build)
 

@@ -85,9 +85,14 @@ def test_downloaded_program_is_the_one_in_its_archive(
     assert all(url.startswith("https://") and "{" not in url for url in asked)
 
 
-def test_go_module_of_kubernetes_agrees_with_the_versions() -> None:
-    module = (paths.ROOT / "ci" / "cluster" / "node" / "kubernetes" / "go.mod").read_text(encoding="utf-8")
-    assert f"k8s.io/kubernetes {versions.CLUSTER['kubernetes']}" in module
+def test_go_module_of_the_cluster_agrees_with_the_versions() -> None:
+    lines = (tools.CLUSTER_PROGRAMS / "go.mod").read_text(encoding="utf-8").splitlines()
+    required = dict(line.split()[:2] for line in lines if re.match(r"\t\S+ v", line))
+    assert required["k8s.io/kubernetes"] == versions.CLUSTER["kubernetes"]
+    for name in (*node_image.SYSTEM_PROGRAMS, "registry"):
+        package, _, version = versions.MODULES[name].partition("@")
+        module = max((module for module in required if f"{package}/".startswith(f"{module}/")), key=len)
+        assert required[module] == version, name
 
 
 def test_system_images_have_the_names_kubeadm_asks_for() -> None:
