@@ -16,7 +16,7 @@ from model_api import tls, workers
 from model_api.app import App
 from model_api.gateway import Gateway
 from model_api.servers import Servers, followed
-from serving_http import listener, memory
+from serving_http import lasting, listener, memory
 from serving_http.front import Front
 from serving_http.limits import Limits
 
@@ -37,7 +37,7 @@ async def serve(config: Config, listening: socket.socket) -> None:
     async with followed(Servers(config.server, tls.of(config)), config.resolve_seconds) as servers:
         gateway = Gateway(config, servers)
         front = Front(App(gateway), Limits.of(config))
-        learning = asyncio.create_task(gateway.knowledge.follow())
+        learning = lasting.task(gateway.knowledge.follow)
         try:
             stops = _stops()
             await front.listen(listening, listener.BACKLOG)

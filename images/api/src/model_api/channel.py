@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from model_api import http2
 from serving_codec.status import Code, ServingError
+from serving_http import lasting
 
 if TYPE_CHECKING:
     from model_api.tls import Tls
@@ -24,7 +25,7 @@ class Channel:
     def __init__(self, host: str, port: int, tls: Tls | None) -> None:
         # For the life of the channel.
         self._host, self._port, self._tls = host, port, tls
-        self._keeping = asyncio.get_running_loop().create_task(self._keep())
+        self._keeping = lasting.task(self._keep)
         # As the server comes and goes.
         self._connection: http2.Connection | None = None
         # Those that take no more calls, and are not done yet, as well.

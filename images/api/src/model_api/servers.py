@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import math
 import socket
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_api.channel import Channel
 from serving_codec.status import Code, ServingError
+from serving_http import lasting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -266,7 +268,7 @@ def _connect(address: str, tls: Tls | None) -> Server:
 async def followed(servers: Servers, seconds: float) -> Any:
     """Follow the name while the block runs, then close every connection."""
     await servers.refresh()
-    task = asyncio.create_task(servers.follow(seconds))
+    task = lasting.task(functools.partial(servers.follow, seconds))
     try:
         yield servers
     finally:

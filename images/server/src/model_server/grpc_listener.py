@@ -20,7 +20,7 @@ from model_server.grpc_calls import HEAD, Call, Ledger, status
 from model_server.grpc_methods import Methods
 from model_server.grpc_tls import Certificates
 from serving_codec.status import Code, ServingError
-from serving_http import listener
+from serving_http import lasting, listener
 from serving_http.http2.connection import Connection
 from serving_http.http2.frames import literal
 from serving_http.http2.streams import NOBODY
@@ -101,7 +101,7 @@ class Port:
             make = loop.create_unix_server if listening.family == socket.AF_UNIX else loop.create_server
             server = await make(self._connection, sock=listening, ssl=context, backlog=listener.BACKLOG)
             self._servers.append(server)
-        self._sweeping = [loop.create_task(self.ledger.sweep()), loop.create_task(self._sweep())]
+        self._sweeping = [lasting.task(self.ledger.sweep), lasting.task(self._sweep)]
 
     async def stop(self, seconds: float) -> None:
         """Take no new connections, tell those there are to go elsewhere, and end them when the time is over."""
