@@ -58,12 +58,14 @@ def _serve(flags: Flags) -> int:
     # Before any other thread is there, so that every one of them blocks them too (see _when_told_to_stop).
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     # TensorFlow takes seconds to import: after everything that can be refused without it.
+    from serving_http import memory  # noqa: PLC0415
+
+    memory.begin_imports()
     from model_server import op_libraries, startup  # noqa: PLC0415
     from model_server.grpc_listener import GrpcListener  # noqa: PLC0415
     from model_server.predict import Options  # noqa: PLC0415
     from model_server.rest_listener import metrics_path  # noqa: PLC0415
     from serving_codec.status import ServingError  # noqa: PLC0415
-    from serving_http import memory  # noqa: PLC0415
 
     stopped = threading.Event()
     options = Options(flags.enable_signature_method_name_check, flags.enable_serialization_as_tensor_content)

@@ -12,10 +12,16 @@ STATM = Path("/proc/self/statm")
 _TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
+def begin_imports() -> None:
+    """Collect nothing until `keep_what_is_imported`: modules are no garbage, and looking at them takes time."""
+    gc.disable()
+
+
 def keep_what_is_imported() -> None:
     """Take all that lives now out of the collector's sight, so that a collection looks at requests and models alone."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def resident_bytes() -> int:
