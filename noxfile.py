@@ -39,6 +39,8 @@ UNTOUCHED_BY_TENSORFLOW = (
     "publisher",
     "store",
 )
+# What makes a model, and what looks at it and publishes it.
+TRAINER = ("tests/unit/trainer", "tests/publishing")
 # Long scenarios of the end-to-end suite, which a change of templates, draining or the loader should run as well.
 CHANGE = "tests/e2e/change"
 # Training that takes minutes: killed and resumed, on a schedule, beside a board, of more data than memory; and what is
@@ -53,8 +55,9 @@ NETWORK = "tests/e2e/network"
 S3 = "tests/e2e/s3"
 # What has a session of its own.
 APART = (CHANGE, TRAINING, SERVING, ARGO_CD, NETWORK, S3)
-# Tests that may run side by side do, in so many processes.
-SIDE_BY_SIDE = "-n2"
+# Tests run side by side in so many processes; a module stays in one, with the server its tests share.
+PROCESSES = "-n2"
+SIDE_BY_SIDE = (PROCESSES, "--dist=loadgroup")
 NODE = ROOT / "ci" / "cluster" / "node" / "files"
 SCRIPTS = [
     "ci/nox",
@@ -148,9 +151,9 @@ def unit(session: nox.Session, environment: str) -> None:
     if session.posargs:
         python(session, "-m", "pytest", *paths, *session.posargs)
         return
-    # A module stays in one process, with the server its tests share.
-    python(session, "-m", "pytest", *paths, SIDE_BY_SIDE, "--dist=loadfile", "-m", "not timed and not lengthy")
-    python(session, "-m", "pytest", *paths, "-m", "timed and not lengthy")
+    python(session, "-m", "pytest", *paths, *SIDE_BY_SIDE, "-m", "not timed and not lengthy")
+    # What has a time to keep has nobody beside it who imports TensorFlow again and again.
+    python(session, "-m", "pytest", *paths, *SIDE_BY_SIDE, "-m", "timed and not lengthy")
 
 
 @nox.session
@@ -158,6 +161,13 @@ def contract(session: nox.Session) -> None:
     """Hold a model server alone to TensorFlow Serving's contract (`-- --server-command "..."` names another)."""
     install(session, *TENSORFLOW)
     python(session, "-m", "pytest", "tests/contract", *session.posargs)
+
+
+@nox.session
+def trainer(session: nox.Session) -> None:
+    """Hold trainer and publisher to all they promise: killed at any step and gone on with, of data of any type."""
+    install(session, *TENSORFLOW)
+    python(session, "-m", "pytest", *(session.posargs or TRAINER))
 
 
 @nox.session
@@ -178,7 +188,7 @@ def soak(session: nox.Session) -> None:
 def chart(session: nox.Session) -> None:
     """Render the chart with every values case and hold it to its properties."""
     install(session, LOCKS / "chart.txt")
-    python(session, "-m", "pytest", "tests/chart", SIDE_BY_SIDE, "--dist=worksteal", *session.posargs)
+    python(session, "-m", "pytest", "tests/chart", PROCESSES, "--dist=worksteal", *session.posargs)
 
 
 @nox.session
@@ -197,7 +207,7 @@ def e2e(session: nox.Session) -> None:
         return
     # Most of the time is waiting, which may be done side by side. Steady traffic has the machine for itself: beside
     # somebody's training two processors serve none.
-    python(session, *suite, "-m", "not traffic", SIDE_BY_SIDE, "--dist=loadfile")
+    python(session, *suite, "-m", "not traffic", *SIDE_BY_SIDE)
     python(session, *suite, "-m", "traffic")
 
 

@@ -56,6 +56,7 @@ def described(folder: Path, key: str) -> bytes:
     return description.render()
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("flags_of", [alone, batched, padded, by_model])
 def test_each_version_answers_with_its_own_description(
     command: str, tmp_path: Path, flags_of: Callable[[Path], tuple[str, ...]]

@@ -11,11 +11,11 @@ import pytest
 from kubernetes import client
 
 from tests.e2e import clients, jobs, quick
-from tests.e2e.release import CommandFailedError, Release
 from tests.e2e.waiting import wait_for
 
 if TYPE_CHECKING:
     from tests.e2e.digits import Digits
+    from tests.e2e.release import Release
 
 GONE_TIMEOUT_SECONDS = 120
 SWITCH_TIMEOUT_SECONDS = 60
@@ -94,17 +94,6 @@ def test_rollback_serves_the_first_version_and_trains_nothing(installed: Release
     wait_for_version(installed, 1)
     installed.wait_for_job()
     assert "already published: mnist/" in jobs.log(installed, "check")
-
-
-def test_helm_test_fails_without_a_server(installed: Release) -> None:
-    installed.kubectl("scale", f"deployment/{installed.named('server')}", "--replicas=0")
-    wait_for(lambda: not installed.pods("server", even_terminating=True), "no server pod", GONE_TIMEOUT_SECONDS)
-    with pytest.raises(CommandFailedError):
-        installed.helm("test", installed.name, "--timeout=90s")
-    installed.kubectl("scale", f"deployment/{installed.named('server')}", "--replicas=1")
-    installed.wait_for_rollout("server")
-    installed.wait_for_rollout("api")
-    installed.helm("test", installed.name, "--timeout=90s")
 
 
 def test_uninstall_leaves_the_model_volume_and_nothing_else(installed: Release) -> None:

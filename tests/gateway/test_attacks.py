@@ -81,6 +81,7 @@ def comes_back(process: Target, watch: Watch) -> None:
     wait_for(lambda: memory_mib(process.pid) < most, f"less than {most:.0f} MiB", 20)
 
 
+@pytest.mark.lengthy
 def test_byte_a_second_is_not_enough(target: tuple[str, Target]) -> None:
     _, process = target
     with attacks.watch(process) as watch, process.connect() as connection:
@@ -95,6 +96,7 @@ def test_byte_a_second_is_not_enough(target: tuple[str, Target]) -> None:
     assert not watch.failures
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("sent_before", [b"", b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n12"])
 def test_client_that_vanished_is_let_go(line: Server, sent_before: bytes) -> None:
     limits = ("--idle-timeout-seconds=1", "--body-timeout-seconds=1", "--header-timeout-seconds=1")
@@ -125,6 +127,7 @@ def test_slow_requests_keep_no_probe_waiting(target: tuple[str, Target]) -> None
             assert time.monotonic() - start < OTHERS_SECONDS
 
 
+@pytest.mark.lengthy
 def test_twice_the_capacity_is_answered_or_refused(api: Api) -> None:
     target = Target(api.port, api.process.pid, "/predict", b"")
     request = target.post(b'{"input": 5}')

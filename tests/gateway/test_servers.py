@@ -82,6 +82,7 @@ def test_server_that_refuses_is_passed_over() -> None:
         assert max(asked(api, 50)) < 5
 
 
+@pytest.mark.lengthy
 def test_server_that_hangs_costs_one_wait_and_no_request() -> None:
     command = [sys.executable, "-c", STANDIN]
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
@@ -104,6 +105,7 @@ def test_server_that_hangs_costs_one_wait_and_no_request() -> None:
             process.kill()
 
 
+@pytest.mark.lengthy
 def test_last_server_that_comes_back_is_used_again() -> None:
     port = free_port()
     command = [sys.executable, "-c", STANDIN.replace("Serving()", f"Serving(port={port})")]

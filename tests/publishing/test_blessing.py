@@ -109,6 +109,7 @@ CASES: dict[str, tuple[Any, Any, Any, Any]] = {
 }
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("name", CASES)
 def test_example_of_any_type_is_asked_and_compared(pod: Pod, save: Callable[..., None], name: str) -> None:
     function, spec, given, answer = CASES[name]

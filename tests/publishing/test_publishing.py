@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.publishing.conftest import Pod
 
 # Of a file that takes a moment to be copied and hashed.
-LARGE = 512 << 20
+LARGE = 128 << 20
 STEP_SECONDS = 0.02
 
 pytestmark = pytest.mark.usefixtures("unblessed")
@@ -165,6 +165,7 @@ def test_published_runs_checkpoints_go_and_its_logs_stay(pod: Pod) -> None:
     assert [path.name for path in run.iterdir()] == ["logs"]
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("share", [0, 0.2, 0.6])
 def test_publisher_that_is_stopped_leaves_nothing_half_and_the_next_heals_it(

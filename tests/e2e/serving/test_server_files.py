@@ -14,7 +14,7 @@ import requests
 import trustme
 
 from tests.e2e import certificates, clients, quick
-from tests.e2e.release import SERVER_REST_PORT, Release
+from tests.e2e.release import SERVER_REST_PORT, CommandFailedError, Release
 from tests.e2e.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ SERVER_CERTIFICATE = "server-certificate"
 API_CERTIFICATE = "api-certificate"
 METRICS = "/monitoring/prometheus/metrics"
 SWITCH_TIMEOUT_SECONDS = 60
+GONE_TIMEOUT_SECONDS = 120
 
 
 def values(seed: int, **model_and_config: Any) -> dict[str, Any]:
@@ -123,3 +124,14 @@ def test_pinned_further_and_labelled_versions_are_served_together(installed: Rel
     wait_for(lambda: clients.served_model(installed)["version"] == 2, "the api uses version 2", SWITCH_TIMEOUT_SECONDS)
     answer = clients.predict(installed, digits.first(1).images)[0]
     assert answer == {"prediction": "7", "probability": f"{max(canary[0]):.4f}"}
+
+
+def test_helm_test_fails_while_no_server_is_there(installed: Release) -> None:
+    installed.kubectl("scale", f"deployment/{installed.named('server')}", "--replicas=0")
+    wait_for(lambda: not installed.pods("server", even_terminating=True), "no server pod", GONE_TIMEOUT_SECONDS)
+    with pytest.raises(CommandFailedError):
+        installed.helm("test", installed.name, "--timeout=90s")
+    installed.kubectl("scale", f"deployment/{installed.named('server')}", "--replicas=1")
+    installed.wait_for_rollout("server")
+    installed.wait_for_rollout("api")
+    installed.helm("test", installed.name, "--timeout=90s")

@@ -64,14 +64,12 @@ def test_sessions_that_workflows_call_are_there() -> None:
 
 
 def long_sessions() -> list[str]:
-    """Return the sessions that measure or run tests, and that neither a plain run nor another session has."""
+    """Return the sessions that measure or run tests, and that a plain run has not."""
     tree = ast.parse((paths.ROOT / "noxfile.py").read_text(encoding="utf-8"))
     bodies = {item.name: ast.unparse(item) for item in tree.body if isinstance(item, ast.FunctionDef)}
     named, plain = noxfile_sessions()
-    # A part of unit, for a person who wants it.
-    parts = {"gateway"}
     signs = ("pytest", "ci.bench", "on_cluster(")
-    return sorted(name for name in named - plain - parts if any(sign in bodies[name] for sign in signs))
+    return sorted(name for name in named - plain if any(sign in bodies[name] for sign in signs))
 
 
 def test_long_sessions_are_found() -> None:
@@ -89,15 +87,36 @@ def test_long_session_runs_when_its_subject_changes_and_nightly(session: str) ->
     assert [subject for subject in subjects if not (paths.ROOT / subject).exists()] == []
 
 
-def test_lengthy_tests_are_run_by_a_session_of_their_subject() -> None:
-    tests = paths.ROOT / "tests"
-    lengthy = {
-        path.relative_to(tests).parts[0]
-        for path in tests.glob("*/**/test_*.py")
-        if "pytest.mark.lengthy" in path.read_text(encoding="utf-8") and path.name != "test_workflows.py"
+def folders_of_long_sessions() -> set[str]:
+    """Return the folders of tests that long sessions name, themselves or by a constant of noxfile.py."""
+    tree = ast.parse((paths.ROOT / "noxfile.py").read_text(encoding="utf-8"))
+    texts = {
+        item.targets[0].id: strings(item.value)
+        for item in tree.body
+        if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name)
     }
-    assert "contract" in lengthy
-    assert lengthy <= set(long_sessions())
+    found: set[str] = set()
+    for item in tree.body:
+        if isinstance(item, ast.FunctionDef) and item.name in long_sessions():
+            names = [node.id for node in ast.walk(item) if isinstance(node, ast.Name)]
+            found |= strings(item).union(*(texts.get(name, set()) for name in names))
+    return {text for text in found if text.startswith("tests/")}
+
+
+def strings(tree: ast.AST) -> set[str]:
+    """Return all strings in a piece of Python."""
+    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def test_lengthy_tests_are_run_by_a_session_of_their_subject() -> None:
+    lengthy = [
+        path.relative_to(paths.ROOT).as_posix()
+        for path in (paths.ROOT / "tests").glob("*/**/test_*.py")
+        if "pytest.mark.lengthy" in path.read_text(encoding="utf-8") and path.name != "test_workflows.py"
+    ]
+    assert any(path.startswith("tests/contract/") for path in lengthy)
+    folders = folders_of_long_sessions()
+    assert [path for path in lengthy if not any(path.startswith(f"{folder}/") for folder in folders)] == []
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)

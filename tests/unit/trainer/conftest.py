@@ -74,13 +74,17 @@ def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder.parent
 
 
-@pytest.fixture
-def code(tmp_path: Path) -> Path:
-    """Return a folder with the recipe `sums` in it."""
-    folder = tmp_path / "code"
+def write_code(folder: Path) -> Path:
+    """Make a folder with the recipe `sums` in it, and return it."""
     folder.mkdir()
     (folder / "sums.py").write_text(SUMS, encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    """Return a folder with the recipe `sums` in it."""
+    return write_code(tmp_path / "code")
 
 
 @pytest.fixture

@@ -195,6 +195,7 @@ def test_missing_data_is_named(mnist: Path, places: list[str], capsys: pytest.Ca
     assert "t10k-labels-idx1-ubyte cannot be read: No such file" in capsys.readouterr().err
 
 
+@pytest.mark.lengthy
 def test_killed_run_leaves_no_result_and_the_next_goes_on(code: Path, places: list[str], tmp_path: Path) -> None:
     checkpoints = tmp_path / "run" / "checkpoints"
     arguments = [*places, "--module=sums", f"--code-dir={code}", "--epochs=2000", f"--checkpoint-dir={checkpoints}"]
@@ -255,6 +256,7 @@ class Stream(Recipe):
 """
 
 
+@pytest.mark.lengthy
 def test_data_larger_than_memory_is_streamed(code: Path, places: list[str]) -> None:
     (code / "stream.py").write_text(STREAM, encoding="utf-8")
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss

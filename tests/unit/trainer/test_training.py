@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.unit.trainer.conftest import write_code
 from trainer import Data, Recipe, loading
 from trainer.checkpoints import in_use
 from trainer.errors import InputError, StorageError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EPOCHS = 5
+# Lines, weights and metrics.
+Told = tuple[list[str], list[np.ndarray], dict[str, float]]
 
 
 class _InterruptedError(Exception):
@@ -61,7 +64,7 @@ def run(
     *,
     steps: int = 0,
     **values: Any,
-) -> tuple[list[str], list[np.ndarray], dict[str, float]]:
+) -> Told:
     """Return the lines, the weights and the metrics of one run, as a process of its own would have them."""
     # Dropout's own random states count as well.
     one = recipe(epochs=EPOCHS, batch_size=16, is_plain=False, **values)
@@ -78,21 +81,28 @@ def run(
     return lines, model.get_weights(), dict(one.evaluate(model, data))
 
 
-def test_each_epoch_is_told_with_what_is_left(recipe: type[Recipe]) -> None:
-    lines, _, _ = run(recipe)
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """Return what a run told that nothing stopped."""
+    return run(loading.load("sums", write_code(tmp_path_factory.mktemp("unbroken") / "code")))
+
+
+def test_each_epoch_is_told_with_what_is_left(unbroken: Told) -> None:
+    lines, _, _ = unbroken
     assert len(lines) == EPOCHS
     for number, line in enumerate(lines, 1):
         left = r" left \d+ s" if number < EPOCHS else ""
         assert re.fullmatch(rf"epoch {number}/{EPOCHS}: accuracy 0\.\d+ loss \d\.\d+ seconds \d+\.\d{left}", line), line
 
 
-def test_equal_seeds_give_equal_weights_and_others_do_not(recipe: type[Recipe]) -> None:
-    first, again, other = run(recipe)[1], run(recipe)[1], run(recipe, seed=7)[1]
+def test_equal_seeds_give_equal_weights_and_others_do_not(recipe: type[Recipe], unbroken: Told) -> None:
+    first, again, other = unbroken[1], run(recipe)[1], run(recipe, seed=7)[1]
     for one, two in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, two)
     assert not np.array_equal(first[0], other[0])
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(
     ("interrupt", "steps", "told"),
     [
@@ -102,18 +112,19 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(recipe: type[Recipe]) 
     ],
 )
 def test_interrupted_run_ends_like_an_unbroken_one(
-    recipe: type[Recipe], tmp_path: Path, interrupt: Interrupt, steps: int, told: str
+    recipe: type[Recipe], unbroken: Told, tmp_path: Path, interrupt: Interrupt, steps: int, told: str
 ) -> None:
-    _, unbroken, metrics = run(recipe)
+    _, weights, metrics = unbroken
     assert run(recipe, tmp_path / "checkpoints", interrupt, steps=steps)[1] == []
     lines, resumed, reached = run(recipe, tmp_path / "checkpoints", steps=steps)
     assert [line for line in lines if line.startswith("resumed")] == [line for line in lines[:1] if told]
     assert not told or lines[0].startswith(told)
-    for one, two in zip(resumed, unbroken, strict=True):
+    for one, two in zip(resumed, weights, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-6, atol=1e-7)
     assert reached == pytest.approx(metrics, rel=1e-6)
 
 
+@pytest.mark.lengthy
 def test_run_that_was_done_trains_nothing_again(recipe: type[Recipe], tmp_path: Path) -> None:
     _, first, _ = run(recipe, tmp_path / "checkpoints")
     lines, again, _ = run(recipe, tmp_path / "checkpoints")
@@ -121,6 +132,7 @@ def test_run_that_was_done_trains_nothing_again(recipe: type[Recipe], tmp_path: 
     np.testing.assert_array_equal(first[0], again[0])
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("damage", ["data", "index", "state"])
 def test_damaged_checkpoint_is_named_and_the_one_before_counts(
     recipe: type[Recipe], tmp_path: Path, damage: str
@@ -143,6 +155,7 @@ def test_damaged_checkpoint_is_named_and_the_one_before_counts(
         assert lines[1].startswith("resumed after epoch 2")
 
 
+@pytest.mark.lengthy
 def test_checkpoint_of_another_network_is_left_out(recipe: type[Recipe], tmp_path: Path) -> None:
     run(recipe, tmp_path / "checkpoints", Interrupt(2))
     lines, weights, _ = run(recipe, tmp_path / "checkpoints", units=9)
