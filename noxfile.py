@@ -57,7 +57,7 @@ S3 = "tests/e2e/s3"
 APART = (CHANGE, TRAINING, SERVING, ARGO_CD, NETWORK, S3)
 # Tests run side by side in so many processes; a module stays in one, with the server its tests share.
 PROCESSES = "-n2"
-SIDE_BY_SIDE = (PROCESSES, "--dist=loadgroup")
+SIDE_BY_SIDE = (PROCESSES, "--dist=loadfile")
 NODE = ROOT / "ci" / "cluster" / "node" / "files"
 SCRIPTS = [
     "ci/nox",

@@ -7,25 +7,20 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
-import pytest
 
 from ci import summary
+
+if TYPE_CHECKING:
+    import pytest
 
 STARTED = time.monotonic()
 
 # How long an example takes says how busy the machine is, not whether a claim holds.
 hypothesis.settings.register_profile("any-machine", deadline=None)
 hypothesis.settings.load_profile("any-machine")
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a module in one process (`--dist=loadgroup`), with what its tests share, where it is in no other group."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

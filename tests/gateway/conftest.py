@@ -47,13 +47,6 @@ def api_of(zoo_server: Server) -> Iterator[OpenApi]:
         api.stop()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep all that ask the zoo's server in one process: it takes long to start."""
-    for item in items:
-        if "zoo_server" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("zoo"))
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--write-models`, which writes docs/models.md anew."""
     parser.addoption("--write-models", action="store_true", help="write docs/models.md from what is answered")
