@@ -137,18 +137,25 @@ def _follow_config(flags: Flags, manager: Manager, stopped: threading.Event) -> 
     if not flags.model_config_file or seconds <= 0:
         return
 
+    def read() -> None:
+        try:
+            configs = startup.models(flags)
+        except ServingError as error:
+            LOG.error("Failed to read ModelServerConfig file: %s", error)
+            return
+        try:
+            # What takes longer is told by the load itself; the file may say something else by then.
+            manager.reload(configs, within_seconds=seconds)
+        except ServingError as error:
+            LOG.error("PollFilesystemAndReloadConfig failed to ReloadConfig: %s", error)
+
     def follow() -> None:
         while not stopped.wait(seconds):
             try:
-                configs = startup.models(flags)
-            except ServingError as error:
-                LOG.error("Failed to read ModelServerConfig file: %s", error)
-                continue
-            try:
-                # What takes longer is told by the load itself; the file may say something else by then.
-                manager.reload(configs, within_seconds=seconds)
-            except ServingError as error:
-                LOG.error("PollFilesystemAndReloadConfig failed to ReloadConfig: %s", error)
+                read()
+            except Exception:
+                # Whatever it was, for want of a thread perhaps: the file is read again at the next turn.
+                LOG.exception("following the model config file failed")
 
     threading.Thread(target=follow, name="model-config", daemon=True).start()
 
