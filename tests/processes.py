@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,13 +16,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 POLL_SECONDS = 0.05
+# Below NodePorts (30000) and what Linux gives to connections (ip_local_port_range, 32768): so many for each process.
+FIRST_PORT, PORTS, WORKERS = 10_000, 2_500, 8
+
+
+def _own_ports() -> Iterator[int]:
+    """Yield ports that no other process of this run is given (pytest-xdist), nor any connection by the system."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = FIRST_PORT + worker % WORKERS * PORTS
+    return itertools.cycle(first + (os.getpid() + number) % PORTS for number in range(PORTS))
+
+
+_PORTS = _own_ports()
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
+    """Return a port of the loopback that nobody listens on, and that nobody else is told of before it is used."""
+    for port in itertools.islice(_PORTS, PORTS):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError(f"{PORTS} ports are taken")
 
 
 def wait_for(
