@@ -130,13 +130,6 @@ def kubernetes() -> Path:
     return go_module("kubernetes", version, CLUSTER_PROGRAMS, "./kubernetes", flags=flags, takes=takes)
 
 
-def cluster_program(name: str) -> Path:
-    """Return a program of ci/versions.toml's modules that the module of Kubernetes requires as well."""
-    package, _, version = versions.MODULES[name].partition("@")
-    has_own_main = (CLUSTER_PROGRAMS / name).is_dir()
-    return go_module(name, version, CLUSTER_PROGRAMS, f"./{name}" if has_own_main else package)
-
-
 def go_module(name: str, version: str, source: Path, package: str = ".", *, flags: str = "", takes: str = "") -> Path:
     """Return a program of a Go module of the tree, built once for what is in the module's folder.
 
@@ -165,18 +158,34 @@ def go_module_folder(source: Path, module: str) -> Path:
 
 
 def go_program(name: str) -> Path:
-    """Return a program of ci/versions.toml's modules, built once with `go install`."""
-    package = versions.MODULES[name]
-    target = paths.cache() / "bin" / f"{name}-{versions.of_module(name)}"
+    """Return a program of ci/versions.toml's modules, built once: with Kubernetes if its module has it, else alone."""
+    package, _, version = versions.MODULES[name].partition("@")
+    if (CLUSTER_PROGRAMS / name).is_dir():
+        return go_module(name, version, CLUSTER_PROGRAMS, f"./{name}")
+    if _is_compiled_with_kubernetes(package, version):
+        return go_module(name, version, CLUSTER_PROGRAMS, package)
+    return _go_install(name, package, version)
+
+
+def _is_compiled_with_kubernetes(package: str, version: str) -> bool:
+    """Tell whether a program is a tool of CLUSTER_PROGRAMS, in this version: of Helm 3 there are two."""
+    words = [line.split() for line in (CLUSTER_PROGRAMS / "go.mod").read_text(encoding="utf-8").splitlines()]
+    required = {line[0]: line[1] for line in words if len(line) > 1}
+    modules = [module for module in required if f"{package}/".startswith(f"{module}/")]
+    return [package] in words and any(required[module] == version for module in modules)
+
+
+def _go_install(name: str, package: str, version: str) -> Path:
+    target = paths.cache() / "bin" / f"{name}-{version}"
 
     def build(partial: Path) -> None:
         _require_go(name)
         with tempfile.TemporaryDirectory() as folder:
-            command = ["go", "install", f"-ldflags={LDFLAGS}", package]
+            command = ["go", "install", f"-ldflags={LDFLAGS}", f"{package}@{version}"]
             run(command, cwd=Path(folder), env={**BUILD_ENVIRONMENT, "GOBIN": folder})
             shutil.copy(next(path for path in Path(folder).iterdir() if path.is_file()), partial)
 
-    return _made(target, f"build {name} {versions.of_module(name)}", build)
+    return _made(target, f"build {name} {version}", build)
 
 
 def go_source(name: str, folder: Path) -> Path:

@@ -73,8 +73,7 @@ def metrics_server_image() -> str:
 
 def _build() -> str:
     kubernetes = tools.kubernetes()
-    programs = {name: tools.go_program(name) for name in (*NODE_PROGRAMS, *CNI_PROGRAMS)}
-    programs |= {name: tools.cluster_program(name) for name in SYSTEM_PROGRAMS}
+    programs = {name: tools.go_program(name) for name in (*NODE_PROGRAMS, *CNI_PROGRAMS, *SYSTEM_PROGRAMS)}
     pause = tools.go_source("pause", SOURCES / "pause")
     bases = (
         local_images.rootfs("node-rootfs", NODE_PACKAGES),

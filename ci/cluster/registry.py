@@ -93,7 +93,7 @@ def _image() -> str:
     public = versions.CLUSTER["public_registry_image"]
     if local_images.has(public) or local_images.pulls(public):
         return public
-    program = tools.cluster_program("registry")
+    program = tools.go_program("registry")
     image = f"{NAME}:{program.name.removeprefix('registry-')}"
     if local_images.has(image):
         return image

@@ -89,10 +89,19 @@ def test_go_module_of_the_cluster_agrees_with_the_versions() -> None:
     lines = (tools.CLUSTER_PROGRAMS / "go.mod").read_text(encoding="utf-8").splitlines()
     required = dict(line.split()[:2] for line in lines if re.match(r"\t\S+ v", line))
     assert required["k8s.io/kubernetes"] == versions.CLUSTER["kubernetes"]
-    for name in (*node_image.SYSTEM_PROGRAMS, "registry"):
+    for name in (*node_image.SYSTEM_PROGRAMS, "registry", "helm", "helm3"):
         package, _, version = versions.MODULES[name].partition("@")
         module = max((module for module in required if f"{package}/".startswith(f"{module}/")), key=len)
         assert required[module] == version, name
+
+
+def test_programs_are_compiled_with_kubernetes_in_their_own_version_alone() -> None:
+    parts = {name: module.partition("@") for name, module in versions.MODULES.items()}
+    compiled = {
+        name for name, (package, _, version) in parts.items() if tools._is_compiled_with_kubernetes(package, version)
+    }
+    # Of Helm 3 there are two versions.
+    assert compiled == {"helm", "helm3", "local-path-provisioner", "metrics-server"}
 
 
 def test_system_images_have_the_names_kubeadm_asks_for() -> None:
