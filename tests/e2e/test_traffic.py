@@ -32,5 +32,5 @@ def test_upgrade_and_pod_delete_lose_no_request(release: Release, digits: Digits
         for component in ("server", "api"):
             release.core.delete_namespaced_pod(release.pods(component)[0].metadata.name, release.namespace)
         serving.ready(release)
-    window.assert_faultless(least=1000)
+    window.assert_faultless(least=2000)
     departures.assert_in_time(least=6)
