@@ -24,6 +24,11 @@ POD_RANGE = "10.244.0.0/16"
 SERVICE_RANGE = "10.96.0.0/16"
 READY_TIMEOUT_SECONDS = 180
 MINIKUBE_REGISTRY_PORT = 5000
+NODE_STATES = (
+    '{range .items[*]}{.metadata.name}: {range .status.conditions[?(@.type=="Ready")]}'
+    'Ready is {.status}, {.reason}: {.message}{end}{"\\n"}{end}'
+)
+FAILED_UNITS = ("systemctl", "list-units", "--failed", "--plain", "--no-legend")
 # Only a node image built here needs these: it runs on cgroup v1 as well and has a resolver of its own for pods.
 BUILT_NODE_PATCH = """\
 kubeadmConfigPatches:
@@ -107,20 +112,30 @@ def _create() -> None:
         )
         for node in _node_names():
             registry.configure_node(node)
-        run(
-            [
-                *_kubectl(),
-                "wait",
-                "--for=condition=Ready",
-                "nodes",
-                "--all",
-                f"--timeout={READY_TIMEOUT_SECONDS}s",
-            ]
-        )
+        _wait_for_nodes()
     with step("install metrics-server"):
         manifest = (paths.ROOT / "ci" / "cluster" / "manifests" / "metrics-server.yaml").read_text(encoding="utf-8")
         image = node_image.metrics_server_image()
         run([*_kubectl(), "apply", "--filename=-"], text=manifest.replace("@METRICS_SERVER_IMAGE@", image))
+
+
+def _wait_for_nodes() -> None:
+    """Wait until every node is Ready; raise StepError with what the nodes say of themselves when one is not."""
+    try:
+        run([*_kubectl(), "wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={READY_TIMEOUT_SECONDS}s"])
+    except CommandError as error:
+        # `kubectl wait` names nodes it had no time left to look at, too.
+        states = run([*_kubectl(), "get", "nodes", f"--output=jsonpath={NODE_STATES}"])
+        failed = [
+            f"{node}: {unit.strip()}"
+            for node in _node_names()
+            for unit in run([docker_engine.client(), "exec", node, *FAILED_UNITS]).splitlines()
+        ]
+        raise StepError(
+            f"the nodes were not ready within {READY_TIMEOUT_SECONDS} s",
+            why="\n".join([states.strip(), *failed]),
+            hint=f"docker exec NODE journalctl --unit=kubelet, or kind export logs --name={NAME}; then run this again",
+        ) from error
 
 
 def _is_healthy() -> bool:
