@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 from pathlib import Path
@@ -79,23 +80,28 @@ nox.needs_version = ">=2026.10.20"
 
 def install(session: nox.Session, *locks: Path) -> None:
     """Install hashed locks, once per content: a reused environment with equal locks is left alone."""
-    stamp = Path(session.virtualenv.location) / "installed.txt"
+    folder = Path(session.virtualenv.location)
+    stamp = folder / "installed.txt"
     wanted = "".join(lock.read_text(encoding="utf-8") for lock in locks)
-    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
-        return
-    as_pip = {theirs: os.environ[pips] for pips, theirs in UV_NAMES.items() if pips in os.environ}
-    for lock in locks:
-        # Compiled once: a hundred servers that are started import TensorFlow, and Python may be told to write nothing.
-        session.install(
-            "--quiet",
-            "--compile-bytecode",
-            "--require-hashes",
-            "--no-deps",
-            "-r",
-            str(lock),
-            env={"UV_SYSTEM_CERTS": "true", **as_pip},
-        )
-    stamp.write_text(wanted, encoding="utf-8")
+    # Environments are shared with other checkouts that have these locks (ci/environments.py).
+    with (folder / "installed.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
+            return
+        as_pip = {theirs: os.environ[pips] for pips, theirs in UV_NAMES.items() if pips in os.environ}
+        for lock in locks:
+            # Compiled once: a hundred servers that are started import TensorFlow, and Python may be told to write
+            # nothing.
+            session.install(
+                "--quiet",
+                "--compile-bytecode",
+                "--require-hashes",
+                "--no-deps",
+                "-r",
+                str(lock),
+                env={"UV_SYSTEM_CERTS": "true", **as_pip},
+            )
+        stamp.write_text(wanted, encoding="utf-8")
 
 
 def python(session: nox.Session, *arguments: str) -> None:
@@ -113,7 +119,13 @@ def on_cluster(session: nox.Session, folder: str, addon: str = "") -> None:
     install(session, LOCKS / "e2e.txt", IMAGES / "api" / "requirements.txt")
     for command in (["ready"], *([["addon", addon]] if addon else [])):
         session.run(sys.executable, "-m", "ci", *command, external=True)
-    python(session, "-m", "pytest", *(session.posargs or [folder]))
+    python(session, "-m", "pytest", *chosen(session, folder))
+
+
+def chosen(session: nox.Session, *folders: str) -> list[str]:
+    """Return what pytest is told: the session's folders, or the tests named behind `--` instead, and options there."""
+    names_tests = any((ROOT / argument.partition("::")[0]).exists() for argument in session.posargs)
+    return [*(() if names_tests else folders), *session.posargs]
 
 
 @nox.session
@@ -167,7 +179,7 @@ def contract(session: nox.Session) -> None:
 def trainer(session: nox.Session) -> None:
     """Hold trainer and publisher to all they promise: killed at any step and gone on with, of data of any type."""
     install(session, *TENSORFLOW)
-    python(session, "-m", "pytest", *(session.posargs or TRAINER))
+    python(session, "-m", "pytest", *chosen(session, *TRAINER))
 
 
 @nox.session

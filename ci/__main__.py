@@ -54,8 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--gpu", action="store_true", help="with NVIDIA's libraries in training and server")
     build.set_defaults(run=_images)
 
-    programs = commands.add_parser("tools", help="build or download helm, kind and kubectl")
-    programs.set_defaults(run=lambda _: tools.provide_all())
+    prepare = commands.add_parser("prepare", help="make every program, image and cluster that a whole run needs")
+    prepare.set_defaults(run=lambda _: demo.prepare())
 
     workflows = commands.add_parser("workflows", help="check .github/workflows with actionlint")
     workflows.set_defaults(run=lambda _: run([tools.actionlint(), "-color"], cwd=paths.ROOT))

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ci import paths, tools
-from ci.cluster import providers
+from ci.cluster import docker_engine, providers
 from ci.cluster.forward import forwarded
 from ci.images import components, datasets
-from ci.steps import StepError, run, step
+from ci.steps import StepError, run, side_by_side, step
 from ci.waiting import first_true
 
 if TYPE_CHECKING:
@@ -56,7 +56,12 @@ class Digit:
 
 def ready(provider: str, registry: str = "") -> providers.Cluster:
     """Bring up the cluster, push the images to it, and write the values that name them by digest."""
-    up = providers.up(provider)
+    if provider == "kind":
+        # A cluster that is made needs no image, nor they it, and each leaves a processor idle for most of its time.
+        docker_engine.ensure()
+        up, images = side_by_side(lambda: providers.up(provider), components.build)
+    else:
+        up, images = providers.up(provider), components.build()
     target = registry or up.registry
     if not target:
         raise StepError(
@@ -64,7 +69,7 @@ def ready(provider: str, registry: str = "") -> providers.Cluster:
             why="the cluster pulls the images from a registry it can reach",
             hint="name one that you may push to: -- --provider existing --registry registry.example.com/team",
         )
-    components.write_values(components.push(components.build(), target), values_file())
+    components.write_values(components.push(images, target), values_file())
     return up
 
 
@@ -74,6 +79,12 @@ def ready_for_tests(provider: str, registry: str = "") -> providers.Cluster:
     image = components.push_tensorflow(registry or up.registry)
     foreign_image_file().write_text(json.dumps(image) + "\n", encoding="utf-8")
     return up
+
+
+def prepare() -> None:
+    """Make all that a run of every session needs late: programs in the order they are asked for, images, a cluster."""
+    side_by_side(tools.provide_all, components.build)
+    ready_for_tests("kind")
 
 
 def foreign_image_file() -> Path:

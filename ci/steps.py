@@ -10,14 +10,17 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import IO, TYPE_CHECKING
+from concurrent.futures import Future
+from typing import IO, TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 TAIL_LINES = 20
 TICK_SECONDS = 10.0
+Beside = TypeVar("Beside")
+Here = TypeVar("Here")
 
 
 class StepError(Exception):
@@ -60,6 +63,24 @@ def step(title: str) -> Iterator[None]:
         done.set()
         ticker.join()
         print(f"{outcome} {title} ({time.monotonic() - start:.0f} s)", flush=True)
+
+
+def side_by_side(beside: Callable[[], Beside], here: Callable[[], Here]) -> tuple[Beside, Here]:
+    """Do one thing in a thread and the other here; return what both return.
+
+    An error of `here` is raised at once, and what is beside ends with the process; one of `beside` when `here` is done.
+    """
+    outcome: Future[Beside] = Future()
+
+    def do() -> None:
+        try:
+            outcome.set_result(beside())
+        except BaseException as error:  # noqa: BLE001 - handed on
+            outcome.set_exception(error)
+
+    threading.Thread(target=do, daemon=True).start()
+    done = here()
+    return outcome.result(), done
 
 
 def run(

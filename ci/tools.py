@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import platform
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ci import paths, versions
 from ci.steps import StepError, run, step
+from ci.turns import turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -222,10 +222,8 @@ def _made(target: Path, title: str, make: Callable[[Path], None]) -> Path:
     """Return a program, made first where it is not there: by one process at a time, and seen only when complete."""
     if target.exists():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"{target.name}.partial")
-    with step(title), target.with_name(f"{target.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with step(title), turn(target.with_name(f"{target.name}.lock")):
         # Another process may have made it while this one waited; one that was killed has left its partial file.
         if not target.exists():
             partial.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """Run nox and sum up every pytest run in it, so that a log ends as a log of pytest ends.
 
-A run of every session needs programs that take a machine minutes to build, once, and needs them late: they are built
+A run of every session needs late what takes a machine minutes to make: programs, images, a cluster. They are made
 beside the first sessions, with what those leave of the processors.
 """
 
@@ -26,11 +26,11 @@ LOWEST_PRIORITY = 19
 
 
 def main(command: list[str]) -> int:
-    """Run a nox command, `[nox, *arguments]`; return its exit code after printing the summary."""
-    is_every_session = len(command) == 1
+    """Run a nox command, `[nox, --envdir=FOLDER, *arguments]`; return its exit code after printing the summary."""
+    is_every_session = all(argument.startswith("--envdir=") for argument in command[1:])
     with tempfile.TemporaryDirectory() as folder:
         lines = Path(folder) / "suites"
-        with _tools_built_beside() if is_every_session else contextlib.nullcontext():
+        with _prepared_beside() if is_every_session else contextlib.nullcontext():
             code = subprocess.run(command, env={**os.environ, VARIABLE: str(lines)}, check=False).returncode
         if lines.exists():
             suites = [Suite(**json.loads(line)) for line in lines.read_text(encoding="utf-8").splitlines()]
@@ -40,16 +40,15 @@ def main(command: list[str]) -> int:
 
 
 @contextlib.contextmanager
-def _tools_built_beside() -> Iterator[None]:
-    """Have `python -m ci tools` at work within; whoever needs a program first waits for it, or makes it (ci/tools.py).
+def _prepared_beside() -> Iterator[None]:
+    """Have `python -m ci prepare` at work within; who needs a program, or the cluster, waits for it or makes it.
 
-    Its failure is not this run's: the session that needs the program meets the same failure and tells it.
+    Its failure is not this run's: the session that needs what could not be made meets the same failure and tells it.
     """
-    log = paths.cache() / "tools.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log = paths.cache() / "prepare.log"
     with log.open("w", encoding="utf-8") as output:
         builder = subprocess.Popen(
-            [sys.executable, "-m", "ci", "tools"],
+            [sys.executable, "-m", "ci", "prepare"],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -150,6 +150,9 @@ def _forget_dead_daemon() -> None:
 
 def _spawn(name: str, command: Sequence[str]) -> None:
     log = _log(name)
+    # What runs in containers is not as patient as a run that prepares them beside another.
+    patience = os.getpriority(os.PRIO_PROCESS, 0)
+    command = ["nice", "-n", str(-patience), *command] if patience > 0 else command
     print(f"  $ {' '.join(command)}  (log: {log})", flush=True)
     with log.open("ab") as output:
         subprocess.Popen(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ci import paths, tools
 from ci.cluster import docker_engine, node_image, registry
 from ci.steps import CommandError, StepError, run, step, succeeds
+from ci.turns import turn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +59,8 @@ class Cluster:
 
 def up(provider: str) -> Cluster:
     """Return a healthy cluster of the provider, making or repairing it where that is ours to do."""
-    return {"kind": _kind, "minikube": _minikube, "existing": _existing}[provider]()
+    with turn(paths.cache() / "cluster.lock", step("wait for another run, which makes the cluster")):
+        return {"kind": _kind, "minikube": _minikube, "existing": _existing}[provider]()
 
 
 def down() -> None:

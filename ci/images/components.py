@@ -17,6 +17,7 @@ from ci import paths
 from ci.cluster import docker_engine
 from ci.images import base_image, datasets
 from ci.steps import CommandError, run, step
+from ci.turns import turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -64,6 +65,11 @@ def build(components: Sequence[str] = COMPONENTS, *, gpu: bool = False) -> list[
     With `gpu` those that hold TensorFlow hold NVIDIA's libraries too, and their tags end in -gpu.
     """
     docker_engine.ensure()
+    with turn(paths.cache() / "images.lock", step("wait for another run, which builds the images")):
+        return _build_all(components, gpu=gpu)
+
+
+def _build_all(components: Sequence[str], *, gpu: bool) -> list[Image]:
     bases = base_image.ensure()
     with step("data sets inside the training image"):
         datasets.fetch(paths.ROOT / "images" / "training" / "data")
