@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ci import demo, lock, paths, tools
+from ci import demo, lock, paths, readiness, tools
 from ci.addons import argo_cd, network_policies
 from ci.cluster import providers
 from ci.images import components
@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     build.set_defaults(run=_images)
 
     prepare = commands.add_parser("prepare", help="make every program, image and cluster that a whole run needs")
-    prepare.set_defaults(run=lambda _: demo.prepare())
+    prepare.set_defaults(run=lambda _: readiness.prepare())
 
     workflows = commands.add_parser("workflows", help="check .github/workflows with actionlint")
     workflows.set_defaults(run=lambda _: run([tools.actionlint(), "-color"], cwd=paths.ROOT))
@@ -71,7 +71,7 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _ready(options: argparse.Namespace) -> None:
-    demo.ready_for_tests(options.provider, options.registry)
+    readiness.ready_for_tests(options.provider, options.registry)
 
 
 def _addon(options: argparse.Namespace) -> None:

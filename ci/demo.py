@@ -11,16 +11,16 @@ import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ci import paths, tools
-from ci.cluster import docker_engine, providers
+from ci import paths, readiness, tools
 from ci.cluster.forward import forwarded
-from ci.images import components, datasets
-from ci.steps import StepError, run, side_by_side, step
+from ci.images import datasets
+from ci.steps import StepError, run, step
 from ci.waiting import first_true
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from ci.cluster import providers
 
 NAMESPACE = "demo"
 RELEASE = "mnist"
@@ -54,53 +54,10 @@ class Digit:
         )
 
 
-def ready(provider: str, registry: str = "") -> providers.Cluster:
-    """Bring up the cluster, push the images to it, and write the values that name them by digest."""
-    if provider == "kind":
-        # A cluster that is made needs no image, nor they it, and each leaves a processor idle for most of its time.
-        docker_engine.ensure()
-        up, images = side_by_side(lambda: providers.up(provider), components.build)
-    else:
-        up, images = providers.up(provider), components.build()
-    target = registry or up.registry
-    if not target:
-        raise StepError(
-            f"no registry is known for provider {provider}",
-            why="the cluster pulls the images from a registry it can reach",
-            hint="name one that you may push to: -- --provider existing --registry registry.example.com/team",
-        )
-    components.write_values(components.push(images, target), values_file())
-    return up
-
-
-def ready_for_tests(provider: str, registry: str = "") -> providers.Cluster:
-    """Do as `ready` does, and push what only tests need: an image that holds TensorFlow and nothing of this project."""
-    up = ready(provider, registry)
-    image = components.push_tensorflow(registry or up.registry)
-    foreign_image_file().write_text(json.dumps(image) + "\n", encoding="utf-8")
-    return up
-
-
-def prepare() -> None:
-    """Make all that a run of every session needs late: programs in the order they are asked for, images, a cluster."""
-    side_by_side(tools.provide_all, components.build)
-    ready_for_tests("kind")
-
-
-def foreign_image_file() -> Path:
-    """Return the file with the chart's `image` value of that image."""
-    return paths.cache() / "foreign-image.json"
-
-
-def values_file() -> Path:
-    """Return the file with the chart values that name the pushed images."""
-    return paths.cache() / "images-values.json"
-
-
 def run_demo(provider: str, registry: str = "") -> None:
     """Install the chart and print one prediction; raise StepError with the way out where a step fails."""
     start = time.monotonic()
-    up = ready(provider, registry)
+    up = readiness.ready(provider, registry)
     _install(up)
     _follow_training(up)
     _wait_until_served(up)
@@ -136,7 +93,7 @@ def _install(up: providers.Cluster) -> None:
                 f"--kubeconfig={up.kubeconfig}",
                 f"--namespace={NAMESPACE}",
                 "--create-namespace",
-                f"--values={values_file()}",
+                f"--values={readiness.values_file()}",
             ]
         )
 

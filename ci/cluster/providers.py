@@ -88,6 +88,7 @@ def _kind() -> Cluster:
     if not _is_healthy():
         _create()
     registry.up()
+    registry.connect()
     return Cluster("kind", kubeconfig(), registry.ADDRESS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import urllib.request
 from pathlib import Path
@@ -10,6 +11,7 @@ from ci import paths, tools, versions
 from ci.cluster import docker_engine
 from ci.images import local_images
 from ci.steps import StepError, run, succeeds
+from ci.turns import turn
 from ci.waiting import first_true
 
 NAME = "tensorflow-model-registry"
@@ -35,29 +37,19 @@ ENTRYPOINT ["/registry", "serve", "/config.yaml"]
 
 
 def up() -> None:
-    """Run the registry on the cluster's network and on ADDRESS; a running one is left alone."""
+    """Run the registry on ADDRESS; a running one is left alone."""
+    with turn(paths.cache() / "registry.lock"):
+        if not answers():
+            _start(docker_engine.client())
+
+
+def connect() -> None:
+    """Put the registry on the network of the cluster's nodes, which is there as soon as there was a cluster."""
     client = docker_engine.client()
-    if answers():
-        return
-    if succeeds([client, "container", "inspect", NAME]):
-        run([client, "rm", "--force", NAME])
-    run(
-        [
-            client,
-            "run",
-            "--detach",
-            "--restart=unless-stopped",
-            f"--name={NAME}",
-            f"--network={NETWORK}",
-            f"--network-alias={IN_CLUSTER.partition(':')[0]}",
-            f"--publish=127.0.0.1:{PORT}:5000",
-            "--volume=tensorflow-model-registry:/data",
-            _image(),
-        ],
-        hint=f"is another program listening on {ADDRESS}?",
-    )
-    if not first_true(answers, START_TIMEOUT_SECONDS, POLL_SECONDS)[0]:
-        raise StepError(f"the registry does not answer on {ADDRESS}", hint=f"{client} logs {NAME}")
+    networks = json.loads(run([client, "inspect", "--format={{json .NetworkSettings.Networks}}", NAME]))
+    if NETWORK not in networks:
+        alias = f"--alias={IN_CLUSTER.partition(':')[0]}"
+        run([client, "network", "connect", alias, NETWORK, NAME])
 
 
 def down() -> None:
@@ -87,6 +79,26 @@ def configure_node(node: str) -> None:
         [client, "exec", "--interactive", node, "cp", "/dev/stdin", f"{folder}/hosts.toml"],
         text=f'[host."http://{IN_CLUSTER}"]\n',
     )
+
+
+def _start(client: str) -> None:
+    if succeeds([client, "container", "inspect", NAME]):
+        run([client, "rm", "--force", NAME])
+    run(
+        [
+            client,
+            "run",
+            "--detach",
+            "--restart=unless-stopped",
+            f"--name={NAME}",
+            f"--publish=127.0.0.1:{PORT}:5000",
+            "--volume=tensorflow-model-registry:/data",
+            _image(),
+        ],
+        hint=f"is another program listening on {ADDRESS}?",
+    )
+    if not first_true(answers, START_TIMEOUT_SECONDS, POLL_SECONDS)[0]:
+        raise StepError(f"the registry does not answer on {ADDRESS}", hint=f"{client} logs {NAME}")
 
 
 def _image() -> str:

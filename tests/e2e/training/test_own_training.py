@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ci import demo, paths
+from ci import paths, readiness
 from ci.images import datasets
 from tests.e2e import clients, jobs, own_model, quick
 
@@ -157,7 +157,7 @@ def test_plain_train_py_in_a_foreign_image_needs_one_changed_line(release: Relea
     release.upgrade(
         {
             "training": {
-                "image": json.loads(demo.foreign_image_file().read_text(encoding="utf-8")),
+                "image": json.loads(readiness.foreign_image_file().read_text(encoding="utf-8")),
                 "command": ["python3", "/code/train.py"],
                 "code": {"train.py": after},
                 "params": {"epochs": 1},
