@@ -102,6 +102,26 @@ def test_name_that_leads_elsewhere_is_refused_by_name(tmp_path: Path, pack: Pack
 
 
 @pytest.mark.parametrize(
+    ("name", "told"),
+    [("", "names no file"), (".", "names no file"), ("\0x", "has a character that is not taken")],
+    ids=ascii,
+)
+def test_file_without_a_name_is_refused(tmp_path: Path, name: str, told: str) -> None:
+    with pytest.raises(ArchiveError, match=f"in the archive {told}"):
+        archive.unpack(zip_(tmp_path, [(name, b"1")]), tmp_path / "out", LIMITS)
+
+
+def test_folder_that_was_packed_is_the_folder_it_is_unpacked_to(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved_model.pb").write_bytes(b"graph")
+    with tarfile.open(tmp_path / "archive", "w") as file:
+        # As `tar -cf archive -C model .` does.
+        file.add(tmp_path / "model", arcname=".")
+    archive.unpack(tmp_path / "archive", tmp_path / "out", LIMITS)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["saved_model.pb"]
+
+
+@pytest.mark.parametrize(
     ("kind", "linkname", "told"),
     [
         (tarfile.SYMTYPE, "/etc/passwd", "a symbolic link"),

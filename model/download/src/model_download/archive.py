@@ -139,7 +139,8 @@ def _unzip(file: IO[bytes], unpacking: _Unpacking) -> None:
                 raise ArchiveError(
                     f"{name!a} in the archive is compressed by method {member.compress_type}: use deflate"
                 )
-            if member.is_dir():
+            # is_dir() looks at the last character of a name that may have none.
+            if name.endswith("/"):
                 unpacking.folder(name)
             else:
                 with archive.open(member) as content:
@@ -193,6 +194,8 @@ class _Unpacking:
         place = self._place(name)
         if place is None:
             return
+        if not place.parts:
+            raise ArchiveError(f"{name!a} in the archive names no file: make it again")
         self._room(size_bytes)
         self._make(place.parent, name)
         try:
