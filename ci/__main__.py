@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--gpu", action="store_true", help="with NVIDIA's libraries in training and server")
     build.set_defaults(run=_images)
 
-    prepare = commands.add_parser("prepare", help="make every program, image and cluster that a whole run needs")
+    prepare = commands.add_parser("prepare", help="make every program and image that a whole run needs")
     prepare.set_defaults(run=lambda _: readiness.prepare())
 
     workflows = commands.add_parser("workflows", help="check .github/workflows with actionlint")

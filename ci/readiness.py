@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from ci import paths, tools
-from ci.cluster import docker_engine, providers
+from ci.cluster import docker_engine, node_image, providers
 from ci.cluster import registry as own_registry
 from ci.images import components
 from ci.steps import StepError, side_by_side
@@ -37,9 +37,12 @@ def ready_for_tests(provider: str, registry: str = "") -> providers.Cluster:
 
 
 def prepare() -> None:
-    """Make all that a run of every session needs late: programs in the order they are asked for, images, a cluster."""
+    """Make all that a run of every session needs late but the cluster: programs in the order of asking, and images.
+
+    A cluster takes a tenth of two processors though nothing is asked of it, and 45 s to make.
+    """
     side_by_side(tools.provide_all, _pushed)
-    ready_for_tests("kind")
+    node_image.ensure()
 
 
 def foreign_image_file() -> Path:

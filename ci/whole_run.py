@@ -1,6 +1,6 @@
 """Run nox and sum up every pytest run in it, so that a log ends as a log of pytest ends.
 
-A run of every session needs late what takes a machine minutes to make: programs, images, a cluster. They are made
+A run of every session needs late what takes a machine minutes to make: programs and images. They are made
 beside the first sessions, with what those leave of the processors.
 """
 
@@ -41,7 +41,7 @@ def main(command: list[str]) -> int:
 
 @contextlib.contextmanager
 def _prepared_beside() -> Iterator[None]:
-    """Have `python -m ci prepare` at work within; who needs a program, or the cluster, waits for it or makes it.
+    """Have `python -m ci prepare` at work within; who needs a program or an image waits for it or makes it.
 
     Its failure is not this run's: the session that needs what could not be made meets the same failure and tells it.
     """
