@@ -12,15 +12,22 @@ from typing import TYPE_CHECKING
 import hypothesis
 
 from ci import summary
+from tests.scheduling import LoadFolderScheduling
 
 if TYPE_CHECKING:
     import pytest
+    from xdist.remote import Producer
 
 STARTED = time.monotonic()
 
 # How long an example takes says how busy the machine is, not whether a claim holds.
 hypothesis.settings.register_profile("any-machine", deadline=None)
 hypothesis.settings.load_profile("any-machine")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFolderScheduling | None:
+    """Return who gives tests to processes where modules are not to be torn apart."""
+    return LoadFolderScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -36,6 +36,10 @@ def test_a_failed_session_without_failed_tests_is_an_error() -> None:
     assert last.strip("=") == " 87 passed, 1 error in 17.83s "
 
 
+# Plugins of other suites take seconds to import.
+ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
 def whole_run(test: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run a file of tests as a whole run does."""
     pytest = [
@@ -45,6 +49,8 @@ def whole_run(test: Path, *options: str) -> subprocess.CompletedProcess[str]:
         "-q",
         *options,
         "-p",
+        "xdist",
+        "-p",
         "tests.conftest",
         "-p",
         "no:cacheprovider",
@@ -53,7 +59,7 @@ def whole_run(test: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "ci.whole_run", *pytest],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "NOX_CURRENT_SESSION": "some"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NOX_CURRENT_SESSION": "some", **ALONE},
         capture_output=True,
         text=True,
         check=False,

@@ -18,7 +18,7 @@ from tests.unit.codec import json_reference as reference
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-EXAMPLES = 2000
+EXAMPLES = 1000
 
 numbers = st.one_of(
     st.integers(-300, 300).map(str),
