@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 LOCKS = ("ci/locks/*.txt", "images/*/requirements*.txt")
 NOX_LOCK = paths.ROOT / "ci" / "locks" / "nox.txt"
+# As noxfile.py has them, which imports nothing of `ci`.
+STAMP, LOCK = "installed.txt", "installed.lock"
 KEPT_SECONDS = 14 * 24 * 3600
 
 
@@ -32,9 +36,10 @@ def folder() -> Path:
 
 
 def bootstrap() -> Path:
-    """Return nox's environment, made where it is not there whole; remove what was used two weeks ago for the last time.
+    """Return nox's environment, made where it is not there whole, and remove those that nobody can use.
 
-    Raise CalledProcessError when it cannot be made: pip has said why.
+    They are what a run that was killed has left half made, which nox would take for whole, and what was used two weeks
+    ago for the last time. Raise CalledProcessError when nox's cannot be made: pip has said why.
     """
     used = folder()
     home = used / "nox"
@@ -46,9 +51,20 @@ def bootstrap() -> Path:
             pip = (home / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check")
             subprocess.run((*pip, "install", "--require-hashes", "--no-deps", "-r", NOX_LOCK), check=True)
             complete.touch()
+        _forget_unfinished(used)
         used.touch()
     _forget_unused(used)
     return home
+
+
+def _forget_unfinished(used: Path) -> None:
+    """Remove environments of sessions without the stamp that noxfile.py's `install` leaves, unless it is at work."""
+    for environment in used.glob("*/"):
+        if environment.name == "nox" or (environment / STAMP).exists():
+            continue
+        with contextlib.suppress(BlockingIOError), (environment / LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(environment, ignore_errors=True)
 
 
 def _forget_unused(used: Path) -> None:
