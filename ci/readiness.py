@@ -41,6 +41,10 @@ def prepare() -> None:
 
     A cluster takes a tenth of two processors though nothing is asked of it, and 45 s to make.
     """
+    if not docker_engine.answers():
+        docker_engine.ensure()
+        # The engine starts its containers again, and nodes that went down with it come up damaged, and busy.
+        providers.forget_nodes()
     side_by_side(tools.provide_all, _pushed)
     node_image.ensure()
 

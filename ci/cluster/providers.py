@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "tensorflow-model"
+NODE_LABEL = f"label=io.x-k8s.kind.cluster={NAME}"
 # kind's own defaults (kind.sigs.k8s.io, "Networking").
 POD_RANGE = "10.244.0.0/16"
 SERVICE_RANGE = "10.96.0.0/16"
@@ -73,6 +74,13 @@ def down() -> None:
         _remove_guards()
         for name in ("kubeconfig", "images-values.json"):
             (paths.cache() / name).unlink(missing_ok=True)
+
+
+def forget_nodes() -> None:
+    """Remove the nodes of the kind cluster, if there are any; Docker Engine must answer."""
+    nodes = run([docker_engine.client(), "ps", "--all", "--quiet", f"--filter={NODE_LABEL}"]).split()
+    if nodes:
+        run([docker_engine.client(), "rm", "--force", "--volumes", *nodes])
 
 
 def kubeconfig() -> Path:
@@ -158,8 +166,7 @@ def _node_names() -> list[str]:
 
 
 def _running_nodes() -> list[str]:
-    label = f"label=io.x-k8s.kind.cluster={NAME}"
-    return run([docker_engine.client(), "ps", "--quiet", f"--filter={label}", "--filter=status=running"]).split()
+    return run([docker_engine.client(), "ps", "--quiet", f"--filter={NODE_LABEL}", "--filter=status=running"]).split()
 
 
 def _kubectl() -> list[str | Path]:
