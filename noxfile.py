@@ -59,6 +59,7 @@ APART = (CHANGE, TRAINING, SERVING, ARGO_CD, NETWORK, S3)
 # Tests run side by side in so many processes; a module stays in one, with the server its tests share.
 PROCESSES = "-n2"
 SIDE_BY_SIDE = (PROCESSES, "--dist=loadfile")
+RENDERING = ("tests/chart", PROCESSES, "--dist=worksteal")
 NODE = ROOT / "ci" / "cluster" / "node" / "files"
 SCRIPTS = [
     "ci/nox",
@@ -202,7 +203,14 @@ def soak(session: nox.Session) -> None:
 def chart(session: nox.Session) -> None:
     """Render the chart with every values case and hold it to its properties."""
     install(session, LOCKS / "chart.txt")
-    python(session, "-m", "pytest", "tests/chart", PROCESSES, "--dist=worksteal", *session.posargs)
+    python(session, "-m", "pytest", *RENDERING, "-m", "not lengthy", *session.posargs)
+
+
+@nox.session
+def helms(session: nox.Session) -> None:
+    """Hold the chart to the oldest Helm 3 that it supports, which is built for this."""
+    install(session, LOCKS / "chart.txt")
+    python(session, "-m", "pytest", *RENDERING, "-m", "lengthy", *session.posargs)
 
 
 @nox.session

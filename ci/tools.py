@@ -61,7 +61,7 @@ DOWNLOAD_TIMEOUT_SECONDS = 120
 
 def provide_all() -> None:
     """Have every program a whole run asks for, in the order it does."""
-    for provide in (actionlint, helm, kube_score, helm3, oldest_helm3, kind, kubectl):
+    for provide in (actionlint, helm, kube_score, helm3, kind, kubectl):
         provide()
 
 

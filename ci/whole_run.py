@@ -52,7 +52,9 @@ def _prepared_beside() -> Iterator[None]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            # Not a session of its own: Linux shares processors among sessions first, whatever their priorities
+            # (sched(7), "The autogroup feature").
+            process_group=0,
         )
     os.setpriority(os.PRIO_PGRP, builder.pid, LOWEST_PRIORITY)
     try:

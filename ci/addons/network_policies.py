@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from ci import paths, tools
 from ci.addons import images
 from ci.cluster import node_image
-from ci.images import local_images
 from ci.steps import run, step, succeeds
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ READY_TIMEOUT_SECONDS = 90
 
 def install(cluster: Cluster, registry: str) -> None:
     """Have every node enforce NetworkPolicies."""
-    base = local_images.rootfs("system-rootfs", node_image.SYSTEM_PACKAGES)
+    base = node_image.rootfs()
     image = images.ensure(NAME, FOLDER, {NAME: tools.go_program(NAME)}, base, registry)
     kubectl = _kubectl(cluster)
     with step("enforce NetworkPolicies"):

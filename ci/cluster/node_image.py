@@ -10,7 +10,7 @@ from pathlib import Path
 from ci import paths, tools, versions
 from ci.cluster import docker_engine
 from ci.images import local_images
-from ci.steps import run, step
+from ci.steps import run, side_by_side, step
 
 SOURCES = paths.ROOT / "ci" / "cluster" / "node"
 NODE_PACKAGES = (
@@ -30,8 +30,6 @@ NODE_PACKAGES = (
     "systemd",
     "systemd-sysv",
 )
-# kube-proxy writes rules; local-path-provisioner's helper pods run a shell.
-SYSTEM_PACKAGES = ("conntrack", "iptables", "kmod", "nftables")
 NODE_PROGRAMS = ("containerd", "containerd-shim-runc-v2", "ctr")
 CNI_PROGRAMS = ("ptp", "loopback", "host-local", "portmap")
 SYSTEM_PROGRAMS = ("coredns", "local-path-provisioner", "metrics-server")
@@ -71,21 +69,20 @@ def metrics_server_image() -> str:
     return f"registry.k8s.io/metrics-server/metrics-server:{versions.of_module('metrics-server')}"
 
 
+def rootfs() -> str:
+    """Return the Debian a node stands on, and its pods: kube-proxy writes rules, others' helper pods run a shell."""
+    return local_images.rootfs("node-rootfs", NODE_PACKAGES)
+
+
 def _build() -> str:
-    kubernetes = tools.kubernetes()
-    programs = {name: tools.go_program(name) for name in (*NODE_PROGRAMS, *CNI_PROGRAMS, *SYSTEM_PROGRAMS)}
-    pause = tools.go_source("pause", SOURCES / "pause")
-    bases = (
-        local_images.rootfs("node-rootfs", NODE_PACKAGES),
-        local_images.rootfs("system-rootfs", SYSTEM_PACKAGES),
-    )
-    digest = _digest([kubernetes.name, pause.name, *(path.name for path in programs.values()), *bases])
+    (kubernetes, pause, programs), base = side_by_side(_programs, rootfs)
+    digest = _digest([kubernetes.name, pause.name, *(path.name for path in programs.values()), base])
     image = f"tensorflow-model-node:{digest}"
     if local_images.has(image):
         return image
     with step(f"build {image}"), tempfile.TemporaryDirectory() as folder:
         context = Path(folder)
-        archive = _system_archive(context / "system", kubernetes, pause, programs, bases[1])
+        archive = _system_archive(context / "system", kubernetes, pause, programs, base)
         node = context / "node"
         shutil.copytree(SOURCES / "files", node / "files")
         config = node / "files" / "etc" / "containerd" / "config.toml"
@@ -95,8 +92,15 @@ def _build() -> str:
         (node / "images").mkdir()
         archive.rename(node / "images" / "system.tar")
         (node / "version").write_text(versions.CLUSTER["kubernetes"] + "\n", encoding="utf-8")
-        _docker_build(SOURCES / "Dockerfile", node, image, bases[0])
+        _docker_build(SOURCES / "Dockerfile", node, image, base)
     return image
+
+
+def _programs() -> tuple[Path, Path, dict[str, Path]]:
+    """Return Kubernetes, the program of the sandboxes, and the others by name."""
+    kubernetes = tools.kubernetes()
+    names = (*NODE_PROGRAMS, *CNI_PROGRAMS, *SYSTEM_PROGRAMS)
+    return kubernetes, tools.go_source("pause", SOURCES / "pause"), {name: tools.go_program(name) for name in names}
 
 
 def _system_archive(context: Path, kubernetes: Path, pause: Path, programs: dict[str, Path], base: str) -> Path:

@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
 from ci import paths, tools
@@ -22,11 +23,16 @@ RELEASE = "mnist"
 NAMESPACE = "demo"
 KUBE_VERSION = "1.37.2"
 CASES = {path.name.removesuffix("-values.yaml"): path for path in sorted((paths.CHART / "ci").glob("*-values.yaml"))}
+OLDEST = "oldest-helm3"
 HELMS: dict[str, Callable[[], Path]] = {
-    "oldest-helm3": tools.oldest_helm3,
+    OLDEST: tools.oldest_helm3,
     "helm3": tools.helm3,
     "helm4": tools.helm,
 }
+# The oldest is built for its tests alone, which takes minutes: `ci/nox -s helms` runs them.
+every_helm = pytest.mark.parametrize(
+    "helm", [pytest.param(helm, marks=[pytest.mark.lengthy] if helm == OLDEST else []) for helm in HELMS]
+)
 COMPONENT = "app.kubernetes.io/component"
 KEY = "tensorflow-model/model-key"
 STORE = "tensorflow-model/model-store"

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from ci import chart_docs, paths
-from tests.chart.rendering import HELMS, RefusedError, containers, name_of, pod_spec, render, template
+from tests.chart.rendering import OLDEST, RefusedError, containers, every_helm, name_of, pod_spec, render, template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -161,7 +161,7 @@ def usual() -> set[str]:
     return nothings(objects(template(yaml.safe_dump(VALUES))))
 
 
-@pytest.mark.parametrize("helm", HELMS)
+@every_helm
 @pytest.mark.parametrize("batch", range(BATCH_COUNT))
 def test_null_is_what_is_not_there(batch: int, helm: str) -> None:
     text = template(yaml.safe_dump(with_null(*BATCHES[batch])), helm=helm)
@@ -191,18 +191,18 @@ def test_null_of_a_bucket_is_what_is_not_there(credentials: dict[str, Any]) -> N
         assert nothings(objects(template(yaml.safe_dump(with_null(*keys, given=given))))) <= there, keys
 
 
-@pytest.mark.parametrize("helm", HELMS)
+@every_helm
 @pytest.mark.parametrize("batch", range(BATCH_COUNT))
 def test_null_from_above_a_parent_chart_is_the_same(batch: int, helm: str, parent: Path) -> None:
     values = with_null(*BATCHES[batch])
     # The oldest Helm passes over null that is given from above, and the chart's own value stays.
-    meant = without_nulls(values) if helm == "oldest-helm3" else values
+    meant = without_nulls(values) if helm == OLDEST else values
     direct = template(yaml.safe_dump(meant), helm=helm)
     below = template(yaml.safe_dump({"tensorflow-model": values}), helm=helm, chart=parent)
     assert objects(below) == objects(direct)
 
 
-@pytest.mark.parametrize("helm", HELMS)
+@every_helm
 def test_all_that_has_to_be_there_is_refused_by_name(helm: str) -> None:
     alone = [name for name in REFUSED if ALL[name].get("needed")]
     with pytest.raises(RefusedError) as refused:
@@ -233,7 +233,7 @@ def chart_with(folder: Path, values: dict[str, Any]) -> Path:
     return folder / "chart"
 
 
-@pytest.mark.parametrize("helm", HELMS)
+@every_helm
 def test_values_of_an_older_chart_are_taken(helm: str, tmp_path: Path) -> None:
     older = yaml.safe_load(OLDER.read_text(encoding="utf-8"))
     text = template(yaml.safe_dump(VALUES), helm=helm, chart=chart_with(tmp_path, older))
@@ -262,7 +262,7 @@ def test_parent_chart_switches_by_its_condition(tmp_path: Path) -> None:
     assert "mirror.example.com/tensorflow-model-api" in text
 
 
-@pytest.mark.parametrize("helm", HELMS)
+@every_helm
 def test_null_takes_away_what_another_file_of_values_gives(helm: str) -> None:
     null = {
         "commonLabels": {"team": None},

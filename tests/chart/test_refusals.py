@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.chart.rendering import HELMS, refusals
+from tests.chart.rendering import every_helm, refusals
 
 OWN = {"app.kubernetes.io/component": "server"}
 SPREAD = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule"}
@@ -385,7 +385,7 @@ def test_combination_is_refused_with_the_way_out(values: dict[str, Any], sentenc
     assert refusals(values) == [sentence]
 
 
-@pytest.mark.parametrize("helm", HELMS)
+@every_helm
 def test_all_problems_are_told_at_once(helm: str) -> None:
     values = {
         "server": {"replicaCount": 5, "topologySpreadConstraints": [SPREAD]},
@@ -447,7 +447,7 @@ def test_combination_that_works_is_taken(values: dict[str, Any]) -> None:
     assert refusals(values) == []
 
 
-@pytest.mark.parametrize("helm", HELMS)
+@every_helm
 @pytest.mark.parametrize(("version", "is_taken"), [("1.30.9", False), ("1.31.0", True), ("1.31.0-eks-1", True)])
 def test_image_volume_is_refused_where_the_cluster_has_none(helm: str, version: str, is_taken: bool) -> None:  # noqa: FBT001
     values = source(image={"reference": "model:1"})
@@ -458,14 +458,14 @@ def test_image_volume_is_refused_where_the_cluster_has_none(helm: str, version: 
     assert refusals(values, f"--kube-version={version}", helm=helm) == ([] if is_taken else [sentence])
 
 
-@pytest.mark.parametrize("helm", HELMS)
+@every_helm
 def test_version_given_by_set_is_exact_or_refused(helm: str) -> None:
     assert refusals({}, "--set=model.version=20240601120000", helm=helm) == []
     assert refusals({}, "--set-string=model.version=9223372036854775807", helm=helm) == []
     assert refusals({}, "--set=model.version=9223372036854775807", helm=helm) == [f"model.version is {TWO_TO_53}"]
 
 
-@pytest.mark.parametrize("helm", HELMS)
+@every_helm
 @pytest.mark.parametrize("name", ["models/mnist", "my model", "..", "-x", ".hidden", "", "a: b", "a\nb", "a" * 129])
 def test_name_that_is_no_folder_and_part_of_urls_is_refused(helm: str, name: str) -> None:
     sentence = (

@@ -18,6 +18,7 @@ from tests.chart.rendering import (
     HELMS,
     KUBE_VERSION,
     NAMESPACE,
+    every_helm,
     name_of,
     pod_spec,
     render_case,
@@ -54,13 +55,13 @@ def empty_paths(value: object, path: str = "") -> list[str]:
     return []
 
 
+@every_helm
 @pytest.mark.parametrize("case", CASES)
-def test_every_helm_renders_the_same(case: str) -> None:
-    for helm in HELMS:
-        assert render_case(case, helm).manifests == render_case(case).manifests, helm
+def test_every_helm_renders_the_same(case: str, helm: str) -> None:
+    assert render_case(case, helm).manifests == render_case(case).manifests
 
 
-@pytest.mark.parametrize("helm", HELMS)
+@every_helm
 def test_two_renders_are_equal_to_the_byte(helm: str) -> None:
     values = CASES["everything"].read_text(encoding="utf-8")
     assert template(values, helm=helm) == template(values, helm=helm)
@@ -73,7 +74,7 @@ def test_render_is_as_tidy_as_a_manifest_written_by_hand(rendered: Rendered) -> 
         assert empty_paths(item) == [], name_of(item)
 
 
-@pytest.mark.parametrize("helm", HELMS)
+@every_helm
 @pytest.mark.parametrize("case", ["default", "everything"])
 def test_helm_lint_finds_nothing(case: str, helm: str) -> None:
     command = [str(HELMS[helm]()), "lint", "--strict", str(paths.CHART), f"--kube-version={KUBE_VERSION}"]

@@ -11,7 +11,7 @@ import yaml
 
 from ci import chart_docs
 from ci.steps import StepError
-from tests.chart.rendering import CASES, HELMS, RefusedError, render
+from tests.chart.rendering import CASES, RefusedError, every_helm, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,7 +184,7 @@ def test_bad_value_is_refused_by_name(values: dict[str, Any], named: str) -> Non
         render(values)
 
 
-@pytest.mark.parametrize("helm", HELMS)
+@every_helm
 def test_both_helms_read_the_schema(helm: str) -> None:
     values = {"server": {"replicas": 2}, "training": {"params": {"epochs": 0}}}
     with pytest.raises(RefusedError, match=r"(?s)replicas.*epochs|epochs.*replicas"):

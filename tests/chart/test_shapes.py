@@ -10,7 +10,7 @@ import yaml
 
 from ci import chart_docs
 from ci.paths import CHART
-from tests.chart.rendering import CASES, HELMS, refusals
+from tests.chart.rendering import CASES, every_helm, refusals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ def test_every_value_that_is_handed_on_has_a_shape() -> None:
             assert value.key in known or value.key.endswith("resources"), value.key
 
 
-@pytest.mark.parametrize("helm", HELMS)
+@every_helm
 def test_names_and_labels(helm: str) -> None:
     values = {
         "commonLabels": {"a b": "c"},

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.chart.rendering import HELMS, RefusedError, refusals, render
+from tests.chart.rendering import RefusedError, every_helm, refusals, render
 
 SHA256 = "a" * 64
 FILES = {"fraud.py": "class Fraud: ..."}
@@ -120,7 +120,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("helm", HELMS)
+@every_helm
 @pytest.mark.parametrize("name", REFUSED)
 def test_training_that_cannot_be_is_refused_with_the_way_out(name: str, helm: str) -> None:
     training, begin = REFUSED[name]
@@ -132,7 +132,7 @@ def test_training_that_cannot_be_is_refused_with_the_way_out(name: str, helm: st
     ("params", "told"),
     [({"hiden": 3}, "hiden"), ({"epochs": 0}, "epochs"), ({"dropout": 1}, "dropout"), ({"seed": "abc"}, "seed")],
 )
-@pytest.mark.parametrize("helm", HELMS)
+@every_helm
 def test_parameters_of_a_built_in_recipe_are_held_to_its_declaration(
     params: dict[str, Any], told: str, helm: str
 ) -> None:
