@@ -24,6 +24,7 @@ from ci.bench.load_generator import post
 from ci.bench.server import free_port, model_flags, started, wait_for_rest
 from model_api import answers, app, batcher, channel, config, gateway, inputs
 from model_api.gateway import Gateway
+from model_api.room import Room
 from model_api.servers import Servers, followed
 from serving_http import connection, listener, parser
 from serving_http.front import Front
@@ -92,7 +93,7 @@ async def measured(server_port: int, clients: int, seconds: float) -> tuple[Cloc
     for name, owner, attribute, is_coroutine in STEPS:
         setattr(owner, attribute, clock.wrapped(name, getattr(owner, attribute), is_coroutine=is_coroutine))
     settings = config.parse([f"--server=127.0.0.1:{server_port}", "--model-name=mnist", "--model-task=classification"])
-    async with followed(Servers(settings.server), 1) as servers:
+    async with followed(Servers(settings.server, None, Room(settings.max_held_answer_bytes)), 1) as servers:
         api = Gateway(settings, servers)
         await api.knowledge.refresh()
         front = Front(app.App(api), Limits())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from model_api.errors import InputError, TooSlowError, UnavailableError
 from model_description.signature import Signature, TensorSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from model_api.batcher import Tensors
 
 OPEN = TensorSpec("x", "float64", (None, None))
@@ -45,6 +48,11 @@ class Model:
         return {"y": rows}, 7
 
 
+def most(rows: int) -> Callable[[Signature], int]:
+    """Return what says that so many rows may be asked about at once."""
+    return lambda _: rows
+
+
 def row(value: float, width: int = 1) -> Tensors:
     """Return one row of equal numbers."""
     return {"x": np.full((1, width), value)}
@@ -60,7 +68,7 @@ async def submitted(batcher: Batcher, *items: float, timeout_seconds: float = 5)
 def test_what_waits_goes_out_together_and_everyone_gets_their_own() -> None:
     async def story() -> None:
         model = Model()
-        batcher = Batcher(model.ask, lambda: 1, batch_size=4, queue_size=100)
+        batcher = Batcher(model.ask, lambda: 1, most(4), queue_size=100)
         tasks = await submitted(batcher, *range(10))
         model.go.set()
         answers = await asyncio.gather(*tasks)
@@ -77,7 +85,7 @@ def test_what_waits_goes_out_together_and_everyone_gets_their_own() -> None:
 def test_requests_of_several_rows_get_their_own_rows() -> None:
     async def story() -> None:
         model = Model()
-        batcher = Batcher(model.ask, lambda: 1, batch_size=16, queue_size=100)
+        batcher = Batcher(model.ask, lambda: 1, most(16), queue_size=100)
         first = await submitted(batcher, 0, 0)
         requests = [{"x": np.arange(10.0 * i, 10.0 * i + i)[:, np.newaxis]} for i in range(1, 5)]
         tasks = [asyncio.create_task(batcher.submit(SIGNATURE, rows, len(rows["x"]), 5)) for rows in requests]
@@ -94,7 +102,7 @@ def test_requests_of_several_rows_get_their_own_rows() -> None:
 def test_full_queue_is_told_at_once() -> None:
     async def story() -> None:
         model = Model()
-        batcher = Batcher(model.ask, lambda: 1, batch_size=1, queue_size=2)
+        batcher = Batcher(model.ask, lambda: 1, most(1), queue_size=2)
         tasks = await submitted(batcher, 1, 2, 3, 4)
         with pytest.raises(UnavailableError, match="2 rows are waiting"):
             await batcher.submit(SIGNATURE, row(5), 1, 5)
@@ -107,7 +115,7 @@ def test_full_queue_is_told_at_once() -> None:
 def test_one_bad_request_does_not_fail_its_batch() -> None:
     async def story() -> None:
         model = Model()
-        batcher = Batcher(model.ask, lambda: 1, batch_size=8, queue_size=100)
+        batcher = Batcher(model.ask, lambda: 1, most(8), queue_size=100)
         tasks = await submitted(batcher, 0, 0, 1, -1, 2)
         model.go.set()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
@@ -119,7 +127,7 @@ def test_one_bad_request_does_not_fail_its_batch() -> None:
 
 def test_slow_model_is_told_in_time() -> None:
     async def story() -> None:
-        batcher = Batcher(Model().ask, lambda: 1, batch_size=1, queue_size=10)
+        batcher = Batcher(Model().ask, lambda: 1, most(1), queue_size=10)
         with pytest.raises(TooSlowError, match=r"within 0\.05 s"):
             await batcher.submit(SIGNATURE, row(1), 1, 0.05)
 
@@ -129,7 +137,7 @@ def test_slow_model_is_told_in_time() -> None:
 def test_caller_that_left_is_not_asked_for() -> None:
     async def story() -> None:
         model = Model()
-        batcher = Batcher(model.ask, lambda: 1, batch_size=8, queue_size=100)
+        batcher = Batcher(model.ask, lambda: 1, most(8), queue_size=100)
         tasks = await submitted(batcher, 1, 2, 3, 4)
         tasks[3].cancel()
         await asyncio.sleep(0)
@@ -143,7 +151,7 @@ def test_caller_that_left_is_not_asked_for() -> None:
 def test_rows_of_other_shapes_travel_apart_and_take_turns() -> None:
     async def story() -> None:
         model = Model()
-        batcher = Batcher(model.ask, lambda: 1, batch_size=8, queue_size=100)
+        batcher = Batcher(model.ask, lambda: 1, most(8), queue_size=100)
         first = await submitted(batcher, 1, 2)
         wide = [asyncio.create_task(batcher.submit(SIGNATURE, row(9, width=3), 1, 5)) for _ in range(4)]
         narrow = await submitted(batcher, 5, 6, 7)
@@ -158,7 +166,7 @@ def test_rows_of_other_shapes_travel_apart_and_take_turns() -> None:
 def test_queue_is_bounded_in_bytes() -> None:
     async def story() -> None:
         model = Model()
-        batcher = Batcher(model.ask, lambda: 1, batch_size=1, queue_size=100, queue_bytes=2000)
+        batcher = Batcher(model.ask, lambda: 1, most(1), queue_size=100, queue_bytes=2000)
         wide = [asyncio.create_task(batcher.submit(SIGNATURE, row(1, width=100), 1, 5)) for _ in range(4)]
         await asyncio.sleep(0)
         with pytest.raises(UnavailableError, match="1600 bytes of rows are waiting"):
@@ -169,11 +177,26 @@ def test_queue_is_bounded_in_bytes() -> None:
     asyncio.run(story())
 
 
+def test_an_answer_is_let_go_with_its_caller() -> None:
+    async def story() -> None:
+        model = Model()
+        model.go.set()
+        batcher = Batcher(model.ask, lambda: 1, most(4), queue_size=100)
+        share = await batcher.submit(SIGNATURE, row(1), 1, timeout_seconds=5)
+        whole = weakref.ref(share.whole.outputs["y"])
+        del share
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert whole() is None
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("bad", [1, 3])
 def test_bad_requests_among_many_cost_few_calls_side_by_side(bad: int) -> None:
     async def story() -> None:
         model = Model()
-        batcher = Batcher(model.ask, lambda: 1, batch_size=64, queue_size=1000)
+        batcher = Batcher(model.ask, lambda: 1, most(64), queue_size=1000)
         tasks = await submitted(batcher, 0, 0, *(-1.0 if i % 20 == 7 and i < 20 * bad else i for i in range(64)))
         model.go.set()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
@@ -186,7 +209,7 @@ def test_bad_requests_among_many_cost_few_calls_side_by_side(bad: int) -> None:
 def test_model_that_always_fails_is_asked_a_bounded_number_of_times() -> None:
     async def story() -> None:
         model = Model()
-        batcher = Batcher(model.ask, lambda: 1, batch_size=64, queue_size=1000)
+        batcher = Batcher(model.ask, lambda: 1, most(64), queue_size=1000)
         tasks = await submitted(batcher, 0, 0, *[-1] * 64)
         model.go.set()
         answers = await asyncio.gather(*tasks[2:], return_exceptions=True)
@@ -199,7 +222,7 @@ def test_model_that_always_fails_is_asked_a_bounded_number_of_times() -> None:
 def test_call_nobody_waits_for_is_given_up() -> None:
     async def story() -> None:
         model = Model()
-        batcher = Batcher(model.ask, lambda: 1, batch_size=8, queue_size=100)
+        batcher = Batcher(model.ask, lambda: 1, most(8), queue_size=100)
         left = await submitted(batcher, 1, 2, 3)
         for task in left:
             task.cancel()
@@ -214,7 +237,7 @@ def test_call_nobody_waits_for_is_given_up() -> None:
 def test_each_is_told_when_its_own_time_is_over() -> None:
     async def story() -> None:
         model = Model()
-        batcher = Batcher(model.ask, lambda: 1, batch_size=8, queue_size=100)
+        batcher = Batcher(model.ask, lambda: 1, most(8), queue_size=100)
         long = await submitted(batcher, 1, 2, 3)
         for seconds in (0.2, 0.05):
             with pytest.raises(TooSlowError, match=f"within {seconds} s"):
@@ -229,7 +252,7 @@ def test_each_is_told_when_its_own_time_is_over() -> None:
 def test_who_would_wait_in_vain_is_refused_at_once() -> None:
     async def story() -> None:
         model = Model()
-        batcher = Batcher(model.ask, lambda: 1, batch_size=1, queue_size=100)
+        batcher = Batcher(model.ask, lambda: 1, most(1), queue_size=100)
         # Two are under way, the others wait for longer than half of their time.
         waiting = await submitted(batcher, *range(4), timeout_seconds=0.4)
         await asyncio.sleep(0.25)
@@ -249,7 +272,7 @@ def test_one_call_is_under_way_while_it_is_short_and_a_second_once_it_is_long(mo
 
     async def story() -> None:
         model = Model()
-        batcher = Batcher(model.ask, lambda: 1, batch_size=4, queue_size=100)
+        batcher = Batcher(model.ask, lambda: 1, most(4), queue_size=100)
         loop = asyncio.get_running_loop()
         began = loop.time()
         tasks = await submitted(batcher, 0, 1, 2)
@@ -268,7 +291,7 @@ def test_a_whole_batch_waits_for_no_long_call(monkeypatch: pytest.MonkeyPatch) -
 
     async def story() -> None:
         model = Model()
-        batcher = Batcher(model.ask, lambda: 1, batch_size=4, queue_size=100)
+        batcher = Batcher(model.ask, lambda: 1, most(4), queue_size=100)
         tasks = await submitted(batcher, *range(5))
         await asyncio.sleep(0)
         assert model.calls == [1, 4]
@@ -283,7 +306,7 @@ def test_what_came_during_a_short_call_goes_out_together_after_it(monkeypatch: p
 
     async def story() -> None:
         model = Model()
-        batcher = Batcher(model.ask, lambda: 1, batch_size=4, queue_size=100)
+        batcher = Batcher(model.ask, lambda: 1, most(4), queue_size=100)
         tasks = await submitted(batcher, *range(4))
         model.go.set()
         assert len(await asyncio.gather(*tasks)) == 4

@@ -38,4 +38,8 @@
 - name: {{ $name | snakecase | upper }}
   value: {{ include "tensorflow-model.number" (index $api $name) | quote }}
 {{- end }}
+{{- with $api.maxHeldAnswerBytes }}
+- name: MAX_HELD_ANSWER_BYTES
+  value: {{ include "tensorflow-model.number" . | quote }}
+{{- end }}
 {{- end }}

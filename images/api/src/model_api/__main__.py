@@ -15,6 +15,7 @@ from model_api import config as configuration
 from model_api import tls, workers
 from model_api.app import App
 from model_api.gateway import Gateway
+from model_api.room import Room
 from model_api.servers import Servers, followed
 from serving_http import lasting, listener, memory
 from serving_http.front import Front
@@ -34,7 +35,8 @@ SWITCH_SECONDS = 0.001
 
 async def serve(config: Config, listening: socket.socket) -> None:
     """Serve until told to stop; requests under way are finished. Raise OSError when a certificate cannot be read."""
-    async with followed(Servers(config.server, tls.of(config)), config.resolve_seconds) as servers:
+    to_servers = Servers(config.server, tls.of(config), Room(config.max_held_answer_bytes))
+    async with followed(to_servers, config.resolve_seconds) as servers:
         gateway = Gateway(config, servers)
         front = Front(App(gateway), Limits.of(config))
         learning = lasting.task(gateway.knowledge.follow)

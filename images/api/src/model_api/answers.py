@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model_api.errors import ModelError
+from serving_codec import json_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,7 @@ def value_of(tensor: NDArray[Any] | bytes) -> Any:
     if tensor.dtype.kind not in "fiub" or tensor.dtype.itemsize < 4:  # noqa: PLR2004 - bfloat16 and half
         tensor = tensor.astype(np.float32) if tensor.dtype.kind not in "iub" else tensor
     # Kept as it is: orjson writes numpy's arrays, a float32 with the digits it needs.
-    return np.ascontiguousarray(tensor) if tensor.ndim else tensor[()]
+    return json_arrays.fragment(np.ascontiguousarray(tensor)) if tensor.ndim else tensor[()]
 
 
 def _texts(value: Any) -> Any:
@@ -91,13 +92,13 @@ def _classifications(known: Known, outputs: Mapping[str, NDArray[Any]], top: int
 def _multilabels(known: Known, outputs: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
     _, probabilities = _probabilities(known, outputs)
     labels = _labels_of(known, outputs, probabilities)
-    return [
-        {
-            "prediction": [labels(row, i) for i, value in enumerate(values) if value >= HALF],
-            "probabilities": {labels(row, i): value for i, value in enumerate(values)},
-        }
-        for row, values in enumerate(_digits(probabilities))
-    ]
+    found = []
+    # With the digits a float32 has, not those its double shows.
+    for row, values in enumerate(probabilities.astype(np.float32)):
+        names = known.labels or [labels(row, i) for i in range(len(values))]
+        chosen = np.flatnonzero(values >= HALF).tolist()
+        found.append({"prediction": [names[i] for i in chosen], "probabilities": dict(zip(names, values, strict=True))})
+    return found
 
 
 def _regressions(known: Known, outputs: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
@@ -159,12 +160,6 @@ def _labels_of(known: Known, outputs: Mapping[str, NDArray[Any]], scores: NDArra
             names: Any = outputs[spec.name]
             return lambda row, index: names[row, index].decode(errors="replace")
     return lambda _row, index: str(index)
-
-
-def _digits(values: NDArray[np.float64]) -> list[list[float]]:
-    """Return numbers with the digits a float32 has, not those its double shows."""
-    rounded: list[list[float]] = [[float(f"{value:.7g}") for value in row] for row in values.tolist()]
-    return rounded
 
 
 def _expect(is_right: NDArray[Any], name: str, what: str, values: NDArray[Any], task: str) -> None:

@@ -144,12 +144,12 @@ class App:
     async def _predict(self, request: Request) -> Reply:
         top = _top(request.query)
         if pictures.is_picture(request.headers, request.body):
-            answer, version = await self._gateway.for_current(functools.partial(self._picture, request, top))
+            body, version = await self._gateway.for_current(functools.partial(self._picture, request, top))
         else:
-            answer, version = await self._gateway.predict(request.body, top)
-        return Reply(200, orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), version=version)
+            body, version = await self._gateway.predict(request.body, top)
+        return Reply(200, body, version=version)
 
-    async def _picture(self, request: Request, top: int, known: Known) -> tuple[dict[str, Any], int]:
+    async def _picture(self, request: Request, top: int, known: Known) -> tuple[bytes, int]:
         row = await pictures.read(request.headers, request.body, known)
         return await self._gateway.answer(known, inputs.group([row], known.served, is_single=True), top)
 

@@ -40,7 +40,12 @@ class Answered:
 
     outputs: Tensors
     version: int
+    rows: int
     made: dict[Hashable, Any] = field(default_factory=dict)
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = sum([rows.nbytes for rows in self.outputs.values()])
 
 
 @dataclass(eq=False, slots=True)
@@ -57,6 +62,11 @@ class Share:
         return self.whole.version
 
     @property
+    def size(self) -> int:
+        """Return about how many bytes the caller's own outputs take."""
+        return self.whole.size * (self.end - self.start) // self.whole.rows
+
+    @property
     def outputs(self) -> Tensors:
         """Return the caller's own outputs (row, ...)."""
         return {name: rows[self.start : self.end] for name, rows in self.whole.outputs.items()}
@@ -64,14 +74,18 @@ class Share:
 
 @dataclass(eq=False, slots=True)
 class Item:
-    """The tensors of one request (row, ...), when its caller stops waiting (the loop's time), and its answer."""
+    """The tensors of one request (row, ...), when its caller stops waiting (the loop's time), and its answer.
+
+    `answer` only tells that there is one: futures are kept until another comes, and answers may be large.
+    """
 
     signature: Signature
     tensors: Tensors
     rows: int
     size: int
     deadline: float
-    answer: asyncio.Future[Share]
+    answer: asyncio.Future[None]
+    share: Share | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -92,12 +106,17 @@ class Batcher:
     """
 
     def __init__(
-        self, ask: Ask, servers: Callable[[], int], batch_size: int, queue_size: int, queue_bytes: int = 64 << 20
+        self,
+        ask: Ask,
+        servers: Callable[[], int],
+        most_rows: Callable[[Signature], int],
+        queue_size: int,
+        queue_bytes: int = 64 << 20,
     ) -> None:
-        # For the life of the process.
+        # For the life of the process. `most_rows` tells how many may be asked about at once.
         self._ask = ask
         self._servers = servers
-        self._batch_size = batch_size
+        self._most_rows = most_rows
         self._queue_size = queue_size
         self._queue_bytes = queue_bytes
         # As requests come and go.
@@ -106,7 +125,7 @@ class Batcher:
         self._queued_bytes = 0
         self._calls: set[Call] = set()
         # By their deadlines, which come in the order of the requests as long as all have the same time.
-        self._waiting: deque[tuple[float, float, asyncio.Future[Share]]] = deque()
+        self._waiting: deque[tuple[float, float, asyncio.Future[None]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._looking: asyncio.TimerHandle | None = None
 
@@ -132,10 +151,12 @@ class Batcher:
         self._watch(item, timeout_seconds)
         self._send()
         try:
-            return await item.answer
+            await item.answer
         except asyncio.CancelledError:
             self._left()
             raise
+        assert item.share is not None  # noqa: S101 - set with the answer
+        return item.share
 
     def _check_room(self, rows: int, size: int) -> None:
         # One request alone is always taken, however large: it would never fit otherwise.
@@ -179,7 +200,7 @@ class Batcher:
         self._timer = None
         loop = asyncio.get_running_loop()
         now = loop.time()
-        kept: deque[tuple[float, float, asyncio.Future[Share]]] = deque()
+        kept: deque[tuple[float, float, asyncio.Future[None]]] = deque()
         for entry in self._waiting:
             deadline, seconds, answer = entry
             # Not all end in the order they came: protocols may give their requests times of their own.
@@ -220,7 +241,7 @@ class Batcher:
             return True
         if calls >= CALLS_PER_SERVER * servers:
             return False
-        if self._queued_rows >= self._batch_size:
+        if self._queued_rows >= self._most_rows(next(iter(self._lines.values()))[0].signature):
             return True
         loop = asyncio.get_running_loop()
         at = min(call.began for call in self._calls) + LONG_CALL_SECONDS
@@ -240,8 +261,8 @@ class Batcher:
         kind, line = next(iter(self._lines.items()))
         del self._lines[kind]
         batch: list[Item] = []
-        rows = 0
-        while line and (not batch or rows + line[0].rows <= self._batch_size):
+        rows, most = 0, self._most_rows(line[0].signature)
+        while line and (not batch or rows + line[0].rows <= most):
             item = line.popleft()
             self._left_line(item)
             if not item.answer.done():
@@ -267,11 +288,12 @@ class Batcher:
         except Exception as error:  # noqa: BLE001 - every caller is told, each by its own future
             await self._tell(batch, error, call)
             return
-        whole, start = Answered(outputs, version), 0
+        whole, start = Answered(outputs, version, sum([item.rows for item in batch])), 0
         for item in batch:
             end = start + item.rows
             if not item.answer.done():
-                item.answer.set_result(Share(whole, start, end))
+                item.share = Share(whole, start, end)
+                item.answer.set_result(None)
             start = end
 
     async def _tell(self, batch: list[Item], error: Exception, call: Call) -> None:

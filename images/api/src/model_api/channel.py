@@ -12,6 +12,7 @@ from serving_codec.status import Code, ServingError
 from serving_http import lasting
 
 if TYPE_CHECKING:
+    from model_api.room import Room
     from model_api.tls import Tls
 
 CONNECT_SECONDS = 5.0
@@ -22,9 +23,9 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 1.0
 class Channel:
     """The way to one server. A call waits while a connection is being made, and fails at once while there is none."""
 
-    def __init__(self, host: str, port: int, tls: Tls | None) -> None:
+    def __init__(self, host: str, port: int, tls: Tls | None, room: Room) -> None:
         # For the life of the channel.
-        self._host, self._port, self._tls = host, port, tls
+        self._host, self._port, self._tls, self._room = host, port, tls, room
         self._keeping = lasting.task(self._keep)
         # As the server comes and goes.
         self._connection: http2.Connection | None = None
@@ -84,7 +85,8 @@ class Channel:
 
     async def _connected(self) -> http2.Connection:
         if self._tls is None:
-            return await http2.connected(self._host, self._port, f"{self._host}:{self._port}", None, None)
+            name = f"{self._host}:{self._port}"
+            return await http2.connected(self._host, self._port, name, self._room)
         # Read anew for each connection: certificates are renewed while the process runs.
         name = self._tls.server_name
-        return await http2.connected(self._host, self._port, name, self._tls.context(), name)
+        return await http2.connected(self._host, self._port, name, self._room, (self._tls.context(), name))

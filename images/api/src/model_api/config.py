@@ -40,6 +40,7 @@ class Config:
     max_headers: int
     max_body_bytes: int
     max_held_body_bytes: int
+    max_held_answer_bytes: int
     max_connections: int
     max_requests: int
     header_timeout_seconds: float
@@ -164,6 +165,7 @@ _FILE = _Optional(click.Path(dir_okay=False, path_type=Path))
 @_flag("--max-headers", 100, click.IntRange(1, 10_000), "most headers of a request")
 @_flag("--max-body-bytes", 4 << 20, click.IntRange(1, 2**31 - 1), "largest request body, compressed or not")
 @_flag("--max-held-body-bytes", 64 << 20, click.IntRange(1, 2**40), "most bytes of bodies in memory, of all requests")
+@_flag("--max-held-answer-bytes", 32 << 20, click.IntRange(1, 2**40), "most bytes of the model's answers in memory")
 @_flag("--max-connections", 16_384, click.IntRange(1, 1_000_000), "most connections")
 @_flag("--max-requests", 1024, click.IntRange(1, 1_000_000), "most requests under way; more are answered 503")
 @_flag("--header-timeout-seconds", 15.0, _Seconds(), "time for a request's headers to come")

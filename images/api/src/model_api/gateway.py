@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import orjson
 
 from model_api import answers, facts, inputs
 from model_api.batcher import Answered, Batcher, Share
 from model_api.errors import InputError, ModelError, NotReadyError, of_serving
 from model_api.knowledge import Knowledge
+from model_api.room import NeverFitsError, NoRoomError
 from model_description.protos import serving_pb2
 from serving_codec import tensors
 from serving_codec.status import ServingError
@@ -33,12 +35,16 @@ if TYPE_CHECKING:
 
 Read = TypeVar("Read")
 Asked = TypeVar("Asked")
+Written = TypeVar("Written")
 
 # Python runs one of them at a time; the second inflates, which needs no interpreter.
 ASIDE_THREADS = 2
 # What is read within a millisecond stays on the event loop; what is read takes up to so many times its size.
 SMALL_BODY_BYTES = 64 << 10
 READING_FACTOR = 24
+# The same of what is written, for one caller and for all of a call at once; JSON takes so many times an output's bytes.
+SMALL_OUTPUT_BYTES, SHARED_OUTPUT_BYTES = 64 << 10, 256 << 10
+WRITING_FACTOR = 8
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,11 @@ class Call:
     version: int | None = None
     label: str = ""
     outputs: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows are asked about, 1 where there are none to count."""
+        return max([len(tensor) if tensor.ndim else 1 for tensor in self.inputs.values()]) or 1
 
 
 @dataclass(frozen=True)
@@ -73,8 +84,10 @@ class Gateway:
         self.knowledge = Knowledge(config, servers)
         self.aside = Aside(ASIDE_THREADS, config.max_held_body_bytes)
         self._batcher = Batcher(
-            self._ask, lambda: servers.count, config.batch_size, config.queue_size, config.queue_bytes
+            self._ask, lambda: servers.count, self._most_rows, config.queue_size, config.queue_bytes
         )
+        # As answers come that are large: what a row of one takes, by the signature's name.
+        self._row_bytes: dict[str, int] = {}
         # As connections come and go.
         self._connected = 0.0
         self.is_draining = False
@@ -102,10 +115,10 @@ class Gateway:
 
     # ---- /predict
 
-    async def predict(self, body: bytes, top: int = 0) -> tuple[dict[str, Any], int]:
+    async def predict(self, body: bytes, top: int = 0) -> tuple[bytes, int]:
         """Return the answer to a `/predict` body, and the version that gave it; raise an ApiError otherwise."""
 
-        async def ask(known: Known) -> tuple[dict[str, Any], int]:
+        async def ask(known: Known) -> tuple[bytes, int]:
             given = await self._read(body, known.served, self.config.max_inputs_per_request)
             return await self.answer(known, given, top)
 
@@ -126,19 +139,17 @@ class Gateway:
     async def _read(self, body: bytes, signature: Signature, most: int) -> Inputs:
         return await read_aside(self.aside, body, inputs.read, signature, most)
 
-    async def answer(self, known: Known, given: Inputs, top: int = 0) -> tuple[dict[str, Any], int]:
-        """Return what /predict answers to inputs of a version's signature, and the version that answered."""
+    async def answer(self, known: Known, given: Inputs, top: int = 0) -> tuple[bytes, int]:
+        """Return what /predict answers to inputs of a version's signature, in JSON, and the version that answered."""
         if top and known.task != "classification":
             raise InputError(f"top is for the task classification; this model's is {known.task}")
-        found: list[dict[str, Any]] = [{}] * given.count
-        version = known.version
         shares = await self._each([self._rows(known, group) for group in given.groups])
-        for group, share in zip(given.groups, shares, strict=True):
-            version = share.version
-            answering = known if version == known.version else await self.knowledge.of(version)
-            for position, answer in zip(group.positions, _answers(answering, share, top), strict=True):
-                found[position] = answer
-        return (found[0] if given.is_single else {"predictions": found}), version
+        answering = [
+            known if share.version == known.version else await self.knowledge.of(share.version) for share in shares
+        ]
+        version, size = shares[-1].version, sum(share.size for share in shares)
+        parts = list(zip(shares, answering, strict=True))
+        return await write_aside(self.aside, size, _written, given, parts, top), version
 
     async def _each(self, calls: Sequence[Any]) -> list[Any]:
         if len(calls) == 1:
@@ -208,8 +219,7 @@ class Gateway:
                 seconds = self.config.request_timeout_seconds
                 share = await self._batcher.submit(call.signature, call.inputs, count, seconds)
                 return Result(share.outputs, share.version)
-        response = await self._predict(call, self.config.request_timeout_seconds)
-        return _result(response)
+        return await self._predict(call, self.config.request_timeout_seconds)
 
     async def raw(self, method: str, request: bytes, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         """Return a server's serialized reply to any of servers.METHODS; raise ServingError in its own words."""
@@ -219,7 +229,7 @@ class Gateway:
         """Ask about rows that may be several callers'; the answer must have as many."""
         count = len(next(iter(given.values())))
         try:
-            result = _result(await self._predict(Call(signature, given), seconds))
+            result = await self._predict(Call(signature, given), seconds)
         except ServingError as error:
             raise of_serving(error) from error
         for name in signature.outputs:
@@ -228,7 +238,26 @@ class Gateway:
                 raise ModelError(f"the model returned {name} of shape {shape} for {count} rows")
         return result.outputs, result.version
 
-    async def _predict(self, call: Call, seconds: float) -> serving_pb2.PredictResponse:
+    async def _predict(self, call: Call, seconds: float) -> Result:
+        """Ask a server, once there is room for the answer; once more, alone, where others left too little after all."""
+        message, room = self._request(call), self._servers.room
+        expected = call.rows * self._row_bytes.get(call.signature.name, 0)
+        deadline = time.monotonic() + seconds
+        for size in (expected, room.most_bytes):
+            try:
+                async with room.expecting(size):
+                    reply = await self._servers.call("Predict", message, max(0.001, deadline - time.monotonic()))
+                    return self._kept(call, reply)
+            except NoRoomError as error:
+                # Its traceback has what was answered, which would be waited for below.
+                refusal = error.with_traceback(None)
+            except NeverFitsError:
+                # The parts that are asked for next take their turns.
+                self._row_bytes[call.signature.name] = max(expected, room.most_bytes) // call.rows + 1
+                raise
+        raise refusal
+
+    def _request(self, call: Call) -> bytes:
         request = serving_pb2.PredictRequest(output_filter=call.outputs)
         spec = request.model_spec
         spec.name = self.config.model_name
@@ -240,8 +269,26 @@ class Gateway:
             spec.version.value = version
         for name, tensor in call.inputs.items():
             tensors.fill(request.inputs[name], tensor, call.signature.inputs[name].dtype)
-        reply = await self._servers.call("Predict", request.SerializeToString(), seconds)
-        return serving_pb2.PredictResponse.FromString(reply)
+        return request.SerializeToString()
+
+    def _kept(self, call: Call, reply: bytes) -> Result:
+        """Return the result of a reply; what is large of it is counted for as long as somebody has it."""
+        result = _result(serving_pb2.PredictResponse.FromString(reply))
+        name, size = call.signature.name, len(reply)
+        if size > SMALL_OUTPUT_BYTES:
+            # Of texts an array has but the addresses.
+            sizes = [size if value.dtype == object else value.nbytes for value in result.outputs.values()]
+            self._servers.room.keep(list(zip(result.outputs.values(), sizes, strict=True)))
+        if size > SMALL_OUTPUT_BYTES or name in self._row_bytes:
+            self._row_bytes[name] = size // call.rows
+        return result
+
+    def _most_rows(self, signature: Signature) -> int:
+        """Return how many rows may be asked about at once: no more than half of the room takes the answers of."""
+        row_bytes = self._row_bytes.get(signature.name)
+        if not row_bytes:
+            return self.config.batch_size
+        return max(1, min(self.config.batch_size, self._servers.room.most_bytes // 2 // row_bytes))
 
     async def model(self) -> tuple[dict[str, Any], int]:
         """Return what /v1/model tells of the current version, and its number."""
@@ -256,13 +303,32 @@ async def read_aside(aside: Aside, body: bytes, function: Callable[..., Read], *
     return await aside.run(READING_FACTOR * len(body), function, body, *arguments)
 
 
+async def write_aside(aside: Aside, size: int, function: Callable[..., Written], *arguments: Any) -> Written:
+    """Return what a function makes of outputs of so many bytes; on a thread where that would hold the event loop."""
+    if size <= SMALL_OUTPUT_BYTES:
+        return function(*arguments)
+    return await aside.run(WRITING_FACTOR * size, function, *arguments)
+
+
 def _alone(outputs: Tensors, version: int, count: int) -> Share:
-    return Share(Answered(outputs, version), 0, count)
+    return Share(Answered(outputs, version, count), 0, count)
+
+
+def _written(given: Inputs, shares: Sequence[tuple[Share, Known]], top: int) -> bytes:
+    """Return the answers to a request's inputs in their order; each is written by itself (see json_arrays)."""
+    found: list[dict[str, Any]] = [{}] * given.count
+    for group, (share, known) in zip(given.groups, shares, strict=True):
+        for position, answer in zip(group.positions, _answers(known, share, top), strict=True):
+            found[position] = answer
+    written = [orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY) for answer in found]
+    return written[0] if given.is_single else b'{"predictions":[%b]}' % b",".join(written)
 
 
 def _answers(known: Known, share: Share, top: int) -> list[dict[str, Any]]:
-    """Return what /predict answers to a share's rows; made for all rows of the call at once, by the first who asks."""
+    """Return what /predict answers to a share's rows; made for all of a small call at once, by the first who asks."""
     whole, kind = share.whole, (known, top)
+    if whole.size > SHARED_OUTPUT_BYTES:
+        return answers.answers(known, share.outputs, top)
     made: list[dict[str, Any]] | None = whole.made.get(kind)
     if made is None:
         try:

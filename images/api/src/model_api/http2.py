@@ -25,12 +25,12 @@ from serving_http.http2.outbox import Outbox
 if TYPE_CHECKING:
     import ssl
 
+    from model_api.room import Room
     from serving_http.http2.headers import Fields
 
 PREFIX_BYTES = 5
-# What servers may send us: windows that never close, frames of a MiB, and no more of an answer than this.
+# What servers may send us: windows that never close, frames of a MiB, and of all answers what there is room for.
 OUR_FRAME_BYTES = 1 << 20
-MAXIMUM_ANSWER_BYTES = 1 << 30
 MAXIMUM_HEADER_BYTES = 64 << 10
 # Half of what there are: a connection is made anew before its numbers are used up.
 LAST_STREAM = 2**30
@@ -65,13 +65,15 @@ class Stream:
     timer: asyncio.TimerHandle
     headers: dict[str, str] = field(default_factory=dict)
     content: bytearray = field(default_factory=bytearray)
+    held_bytes: int = 0
 
 
 class Connection(asyncio.Protocol):
     """A connection to one server: `ready` once it has spoken, `lost` once it takes no calls, `gone` once closed."""
 
-    def __init__(self, authority: str, *, is_secure: bool) -> None:
+    def __init__(self, authority: str, room: Room, *, is_secure: bool) -> None:
         # For the life of the connection.
+        self._room = room
         self._loop = asyncio.get_running_loop()
         self._head = bytes((0x83, 0x87 if is_secure else 0x86)) + literal(b":authority", authority.encode())
         self._tail = literal(b"te", b"trailers") + literal(b"content-type", b"application/grpc")
@@ -132,6 +134,8 @@ class Connection(asyncio.Protocol):
         """Forget a call; tell the server where it does not know."""
         stream.timer.cancel()
         self._outbox.drop(stream)
+        self._room.give(stream.held_bytes)
+        stream.held_bytes = 0
         if (
             self._streams.pop(stream.number, None) is not None
             and error is not None
@@ -239,11 +243,16 @@ class Connection(asyncio.Protocol):
         # A call that was given up: what was under way still counts for the window above.
         if stream is None:
             return
-        stream.content += content
-        if len(stream.content) > MAXIMUM_ANSWER_BYTES:
+        try:
+            self._room.take(len(content), len(stream.content) + len(content))
+        except ServingError as error:
             self._end(stream, frames.CANCEL)
-            _fail(stream, Code.RESOURCE_EXHAUSTED, f"the answer is larger than {MAXIMUM_ANSWER_BYTES} bytes")
-        elif flags & frames.END_STREAM:
+            if not stream.answer.done():
+                stream.answer.set_exception(error)
+            return
+        stream.held_bytes += len(content)
+        stream.content += content
+        if flags & frames.END_STREAM:
             self._finish(stream)
 
     def _take_headers(self, flags: int, number: int, content: bytes) -> None:
@@ -340,16 +349,19 @@ def _keep_alive(connection: socket.socket) -> None:
 
 
 async def connected(
-    host: str, port: int, authority: str, context: ssl.SSLContext | None, server_name: str | None
+    host: str, port: int, authority: str, room: Room, secured: tuple[ssl.SSLContext, str] | None = None
 ) -> Connection:
-    """Return a new connection to a server that speaks HTTP/2; raise OSError, an SSLError too, where there is none."""
+    """Return a new connection to a server that speaks HTTP/2, under TLS by a context and the name to be shown there.
+
+    Raise OSError, an SSLError too, where there is none.
+    """
     loop = asyncio.get_running_loop()
     _, connection = await loop.create_connection(
-        lambda: Connection(authority, is_secure=context is not None),
+        lambda: Connection(authority, room, is_secure=secured is not None),
         host,
         port,
-        ssl=context,
-        server_hostname=server_name if context is not None else None,
+        ssl=secured[0] if secured else None,
+        server_hostname=secured[1] if secured else None,
     )
     try:
         await connection.ready

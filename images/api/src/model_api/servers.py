@@ -19,6 +19,7 @@ from serving_http import lasting
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from model_api.room import Room
     from model_api.tls import Tls
 
 LOG = logging.getLogger(__name__)
@@ -73,9 +74,10 @@ class Server:
 class Servers:
     """All server pods; `refresh` follows the name as pods come and go."""
 
-    def __init__(self, targets: Sequence[str], tls: Tls | None = None) -> None:
+    def __init__(self, targets: Sequence[str], tls: Tls | None, room: Room) -> None:
         # For the life of the process.
         self._tls = tls
+        self.room = room
         self._names = [_host_and_port(target) for target in targets]
         # As pods come and go.
         self._servers: dict[str, Server] = {}
@@ -111,7 +113,7 @@ class Servers:
             if known is None:
                 LOG.info("server %s found", address)
                 self.found += 1
-                self._servers[address] = _connect(address, self._tls)
+                self._servers[address] = _connect(address, self._tls, self.room)
             else:
                 known.leaves_at = math.inf
         for address in set(self._servers) - addresses:
@@ -260,8 +262,8 @@ def _target(family: int, address: Any) -> str:
     return f"[{address[0]}]:{address[1]}" if family == socket.AF_INET6 else f"{address[0]}:{address[1]}"
 
 
-def _connect(address: str, tls: Tls | None) -> Server:
-    return Server(address, Channel(*_host_and_port(address), tls))
+def _connect(address: str, tls: Tls | None, room: Room) -> Server:
+    return Server(address, Channel(*_host_and_port(address), tls, room))
 
 
 @contextlib.asynccontextmanager

@@ -25,7 +25,7 @@ from model_api.errors import (
     NotReadyError,
     of_serving,
 )
-from model_api.gateway import Call, read_aside
+from model_api.gateway import Call, read_aside, write_aside
 from model_api.reply import Reply
 from model_description.protos import serving_pb2
 from serving_codec.status import Code, ServingError
@@ -51,9 +51,6 @@ SHOWN_CHARACTERS = 100
 MAXIMUM_VERSION = 2**63 - 1
 VERSION = re.compile(r"[0-9]{1,19}")
 LENGTH = re.compile(rb"[0-9]{1,10}")
-# What is written within milliseconds stays on the event loop; JSON takes so many times an output's bytes.
-SMALL_OUTPUT_BYTES = 64 << 10
-WRITING_FACTOR = 8
 BAD_REQUEST = 400
 REFUSED = frozenset({400, 415, 422})
 
@@ -180,9 +177,7 @@ class V2:
         names = () if set(wanted) == set(signature.outputs) else tuple(wanted)
         result = await self._gateway.run(Call(signature, tensors, target.version, outputs=names))
         size = sum(value.nbytes for value in result.outputs.values())
-        if size <= SMALL_OUTPUT_BYTES:
-            return _response(target.model, identity, wanted, result)
-        return await self._gateway.aside.run(WRITING_FACTOR * size, _response, target.model, identity, wanted, result)
+        return await write_aside(self._gateway.aside, size, _response, target.model, identity, wanted, result)
 
 
 def _target(parts: Sequence[str]) -> Target:

@@ -12,7 +12,7 @@ import numpy as np
 
 from model_api import inputs
 from model_api.errors import InputError, ModelError
-from serving_codec import tensors
+from serving_codec import json_arrays, tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -212,7 +212,8 @@ def _to_json(name: str, tensor: NDArray[Any]) -> Any:
                 '("parameters": {"binary_data": true})'
             ) from None
     # orjson writes numpy's arrays, but knows nothing of bfloat16.
-    return np.ascontiguousarray(flat.astype(np.float32) if flat.dtype.name == "bfloat16" else flat)
+    written = np.ascontiguousarray(flat.astype(np.float32) if flat.dtype.name == "bfloat16" else flat)
+    return json_arrays.fragment(written)
 
 
 def _to_binary(tensor: NDArray[Any]) -> bytes:

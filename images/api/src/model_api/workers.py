@@ -37,6 +37,7 @@ def share_of(config: Config) -> Config:
     return dataclasses.replace(
         config,
         max_held_body_bytes=max(config.max_body_bytes, config.max_held_body_bytes // count),
+        max_held_answer_bytes=max(1, config.max_held_answer_bytes // count),
         max_connections=max(1, config.max_connections // count),
         max_requests=max(1, config.max_requests // count),
         queue_size=max(1, config.queue_size // count),

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 MICROSECONDS = 1_000_000
 QUICK_SECONDS = 0.005
+# As JSON, so many numbers take about as long.
+QUICK_ELEMENTS = 4096
+BYTES_FOR_A_NUMBER = 8
 MAXIMUM_CALLABLES = 32
 # A run that was held for quick and was not, as of a heavy signature beside a light one, may have been on an event loop:
 # so many must be quick before the next is believed to be.
@@ -53,7 +56,7 @@ class Runner(Protocol):
         """
 
     def is_quick(self, feeds: Mapping[str, NDArray[Any]]) -> bool:
-        """Tell whether a run on these is known to be over within milliseconds, waiting for nobody."""
+        """Tell whether a run on these, and writing its outputs, is known to take milliseconds, waiting for nobody."""
 
     def close(self) -> None:
         """Release what it holds; memory is reused by the next one."""
@@ -113,7 +116,7 @@ class SavedModel:
         except (TypeError, ValueError, KeyError) as error:
             raise ServingError(Code.INVALID_ARGUMENT, str(error)) from error
         else:
-            self._learn(size, time.perf_counter_ns() - start)
+            self._learn(size, time.perf_counter_ns() - start, _elements(values))
             return values
         finally:
             metrics.GRAPH_RUNS.add()
@@ -180,9 +183,9 @@ class SavedModel:
             self._tensors[name] = tensor
         return tensor
 
-    def _learn(self, size: int, nanoseconds: int) -> None:
-        """Remember what a run took; threads may overwrite each other, which the next run mends."""
-        if nanoseconds > QUICK_SECONDS * 1e9:
+    def _learn(self, size: int, nanoseconds: int, elements: int) -> None:
+        """Remember what a run took, and answered; threads may overwrite each other, which the next run mends."""
+        if nanoseconds > QUICK_SECONDS * 1e9 or elements > QUICK_ELEMENTS:
             if size <= self._quick_bytes:
                 self._runs_of_distrust = RUNS_OF_DISTRUST
             self._quick_bytes = min(self._quick_bytes, size - 1)
@@ -198,6 +201,18 @@ def _within(timeout_ms: int | None) -> bytes:
         timeout_in_ms=0 if timeout_ms is None else max(1, timeout_ms)
     ).SerializeToString()
     return options
+
+
+def _elements(values: Sequence[Any]) -> int:
+    """Return how many numbers there are to be written, texts as so many as take as long."""
+    # One text alone is bytes, as the session returns it.
+    return sum([len(value) if isinstance(value, bytes) else _elements_of(value) for value in values])
+
+
+def _elements_of(value: NDArray[Any]) -> int:
+    if value.dtype != object:
+        return value.size
+    return value.size + sum(map(len, value.ravel().tolist())) // BYTES_FOR_A_NUMBER
 
 
 def _bytes(feeds: Mapping[str, NDArray[Any]]) -> int:

@@ -1,0 +1,128 @@
+"""Room for the model's answers: the bytes of all of them together, from their arrival until they are written.
+
+What a model answers to a small request may be large, and many may come at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from serving_codec.status import Code, ServingError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from numpy.typing import NDArray
+
+
+class NoRoomError(ServingError):
+    """An answer that would fit, but for what others take."""
+
+
+class NeverFitsError(ServingError):
+    """An answer that is larger than all the room there is."""
+
+
+class Room:
+    """Counts bytes on one event loop; arrays are counted until they end, wherever they do."""
+
+    def __init__(self, most_bytes: int) -> None:
+        # For the life of the process.
+        self.most_bytes = most_bytes
+        # As answers come and go: what is held of them, what calls under way will take, and calls that wait for room.
+        self.held_bytes = 0
+        self._expected_bytes = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @contextlib.asynccontextmanager
+    async def expecting(self, size: int) -> AsyncIterator[None]:
+        """Wait in turn until there is room for an answer of about so many bytes, and keep that for the block.
+
+        One that needs all of it waits until nothing else is held.
+        """
+        size = min(size, self.most_bytes)
+        await self._turn(size)
+        try:
+            yield
+        finally:
+            self._expected_bytes -= size
+            self._pass_on()
+
+    def take(self, size: int, whole: int) -> None:
+        """Hold so many bytes more of an answer that has `whole` by now.
+
+        Raise NeverFitsError (OUT_OF_RANGE), or NoRoomError (RESOURCE_EXHAUSTED) where it is others that leave no room.
+        """
+        if whole > self.most_bytes:
+            raise NeverFitsError(
+                Code.OUT_OF_RANGE,
+                f"the answer is larger than {self.most_bytes} bytes (max_held_answer_bytes): ask about less at once",
+            )
+        if self.held_bytes + size > self.most_bytes:
+            raise NoRoomError(
+                Code.RESOURCE_EXHAUSTED,
+                f"answers of {self.held_bytes} bytes are being written, {size} more are beyond {self.most_bytes} "
+                "(max_held_answer_bytes)",
+            )
+        self.held_bytes += size
+
+    def give(self, size: int) -> None:
+        """Hold so many bytes no longer."""
+        self.held_bytes -= size
+        self._pass_on()
+
+    def keep(self, arrays: Sequence[tuple[NDArray[Any], int]]) -> None:
+        """Hold so many bytes for each array until nobody has it, or a view of it, any more; raise as `take` does."""
+        whole = sum(size for _, size in arrays)
+        self.take(whole, whole)
+        for array, size in arrays:
+            weakref.finalize(_owner(array), self._gone, asyncio.get_running_loop(), size).atexit = False
+
+    def _gone(self, loop: asyncio.AbstractEventLoop, size: int) -> None:
+        # On any thread; once the loop is closed nobody counts any more.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(self.give, size)
+
+    # ---- turns
+
+    def _has(self, size: int) -> bool:
+        taken = self.held_bytes + self._expected_bytes
+        return not taken or taken + size <= self.most_bytes
+
+    async def _turn(self, size: int) -> None:
+        if not size or (not self._waiting and self._has(size)):
+            self._expected_bytes += size
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((size, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            # The turn may have come at the same time; and others may have waited for it alone.
+            if not turn.cancelled():
+                self._expected_bytes -= size
+            self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        while self._waiting:
+            size, turn = self._waiting[0]
+            if not turn.done():
+                if not self._has(size):
+                    return
+                self._expected_bytes += size
+                turn.set_result(None)
+            self._waiting.popleft()
+
+
+def _owner(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the array that all views of an array keep alive."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
