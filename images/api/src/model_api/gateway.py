@@ -45,6 +45,8 @@ READING_FACTOR = 24
 # The same of what is written, for one caller and for all of a call at once; JSON takes so many times an output's bytes.
 SMALL_OUTPUT_BYTES, SHARED_OUTPUT_BYTES = 64 << 10, 256 << 10
 WRITING_FACTOR = 8
+# A text takes as long as so many bytes of numbers.
+TEXT_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ class Call:
     version: int | None = None
     label: str = ""
     outputs: tuple[str, ...] = ()
+
+    @property
+    def texts(self) -> int:
+        """Return how many texts there are in it: each is written by itself."""
+        return sum([tensor.size for tensor in self.inputs.values() if tensor.dtype == object])
 
     @property
     def rows(self) -> int:
@@ -240,14 +247,16 @@ class Gateway:
 
     async def _predict(self, call: Call, seconds: float) -> Result:
         """Ask a server, once there is room for the answer; once more, alone, where others left too little after all."""
-        message, room = self._request(call), self._servers.room
-        expected = call.rows * self._row_bytes.get(call.signature.name, 0)
         deadline = time.monotonic() + seconds
+        message = await write_aside(self.aside, call.texts * TEXT_BYTES, self._request, call)
+        room = self._servers.room
+        expected = call.rows * self._row_bytes.get(call.signature.name, 0)
         for size in (expected, room.most_bytes):
             try:
                 async with room.expecting(size):
                     reply = await self._servers.call("Predict", message, max(0.001, deadline - time.monotonic()))
-                    return self._kept(call, reply)
+                    result = await read_aside(self.aside, reply, _result)
+                    return self._kept(call, result, len(reply))
             except NoRoomError as error:
                 # Its traceback has what was answered, which would be waited for below.
                 refusal = error.with_traceback(None)
@@ -271,10 +280,9 @@ class Gateway:
             tensors.fill(request.inputs[name], tensor, call.signature.inputs[name].dtype)
         return request.SerializeToString()
 
-    def _kept(self, call: Call, reply: bytes) -> Result:
-        """Return the result of a reply; what is large of it is counted for as long as somebody has it."""
-        result = _result(serving_pb2.PredictResponse.FromString(reply))
-        name, size = call.signature.name, len(reply)
+    def _kept(self, call: Call, result: Result, size: int) -> Result:
+        """Return the result of a reply of so many bytes; it is counted, if it is large, for as long as it is used."""
+        name = call.signature.name
         if size > SMALL_OUTPUT_BYTES:
             # Of texts an array has but the addresses.
             sizes = [size if value.dtype == object else value.nbytes for value in result.outputs.values()]
@@ -340,7 +348,8 @@ def _answers(known: Known, share: Share, top: int) -> list[dict[str, Any]]:
     return made[share.start : share.end] if made else answers.answers(known, share.outputs, top)
 
 
-def _result(response: serving_pb2.PredictResponse) -> Result:
+def _result(reply: bytes) -> Result:
+    response = serving_pb2.PredictResponse.FromString(reply)
     outputs = {name: tensors.to_numpy(tensor) for name, tensor in sorted(response.outputs.items())}
     return Result(outputs, response.model_spec.version.value)
 
