@@ -55,6 +55,40 @@ def test_even_lists_are_taken(sizes: list[int], has_points: bool, indent: int | 
         assert (found.values.tolist(), found.signature_name) == (values.tolist(), name)
 
 
+# Brackets, commas and a key of a few kinds: many of these differ in their numbers alone.
+LISTS: st.SearchStrategy[Any] = st.recursive(
+    st.lists(st.integers(0, 12), max_size=2), lambda inner: st.lists(inner, max_size=3), max_leaves=4
+)
+BODIES = st.builds(
+    lambda key, value: f'{{"{key}":{json.dumps(value)}}}'.encode(),
+    st.sampled_from(["inputs", "in1puts", "input"]),
+    LISTS,
+)
+
+
+@given(st.lists(BODIES, min_size=2, max_size=8))
+def test_a_body_is_read_the_same_whatever_came_before(bodies: list[bytes]) -> None:
+    def told(body: bytes) -> Any:
+        found = json_numbers.read(body, KEYS)
+        return found and (found.key, found.values.shape, found.values.dtype, found.values.tolist())
+
+    after_others = [told(body) for body in bodies * 2]
+    alone = []
+    for body in bodies:
+        json_numbers._met.clear()
+        alone.append(told(body))
+    assert after_others == alone * 2
+
+
+def test_a_bounded_number_of_bodies_is_remembered() -> None:
+    for size in range(2 * json_numbers._REMEMBERED_BODIES):
+        assert json_numbers.read(json.dumps({"inputs": [[0] * (size + 1)]}).encode(), KEYS) is not None
+    large = json_numbers.read(json.dumps({"inputs": [[0] * (2 * json_numbers._REMEMBERED_BYTES)]}).encode(), KEYS)
+    assert large is not None
+    assert len(json_numbers._met) <= json_numbers._REMEMBERED_BODIES
+    assert max(map(len, json_numbers._met)) <= json_numbers._REMEMBERED_BYTES
+
+
 @pytest.mark.parametrize("lists", [[[]], [[], []], [[[], []], [[], []]]])
 def test_lists_of_nothing_are_what_numpy_has(lists: list[Any]) -> None:
     found = json_numbers.read(json.dumps({"inputs": lists}).encode(), KEYS)

@@ -25,7 +25,6 @@ from tensorflow_serving.apis import (
 from model_server import examples, metrics, model_config, predict, predict_reply
 from model_server.protos import examples_pb2
 from serving_codec import fields, tensors
-from serving_codec.json_tensors import Output
 from serving_codec.paths import Choice
 from serving_codec.status import Code, ServingError, invalid_argument
 
@@ -43,6 +42,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 SIGNATURE_DEF = "signature_def"
 NEWEST = Choice()
+# Looking it up takes longer than counting it.
+OK = Code.OK.name
 # No model has as many signatures.
 MAXIMUM_TASKS = 10_000
 # What is parsed, and its tensors read, in a millisecond; tests/contract/test_grpc_limits.py measures the loop.
@@ -159,7 +160,7 @@ class PredictionService:
             model = version.runner
             signature_name = request.model_spec.signature_name or predict.DEFAULT_SIGNATURE
             if at_once and not request.output_filter:
-                plan = version.plans.get(signature_name) or self._plan(version, signature_name)
+                plan = predict.Plan.of(version, signature_name, check_method=self._options.check_method)
                 feeds = plan.feeds(request.inputs)
                 if feeds is not None:
                     return self._by_plan((name, version, signature_name), plan, feeds, deadline)
@@ -190,17 +191,9 @@ class PredictionService:
         if not version.runner.is_quick(feeds):
             raise MayTakeLongError
         run = predict.timed(version, name, "Predict", signature_name, deadline.remaining_ms())
-        values = run(feeds, plan.fetches)
-        outputs = [Output(alias, dtype, value) for (alias, dtype), value in zip(plan.outputs, values, strict=True)]
         return predict_reply.serialized(
-            name, version.number, signature_name, outputs, as_content=self._options.as_tensor_content
+            name, version.number, signature_name, plan.run(feeds, run), as_content=self._options.as_tensor_content
         )
-
-    def _plan(self, version: Version, signature_name: str) -> Plan:
-        """Return how a signature is called, and keep it with the version; raise ServingError for no such signature."""
-        signature = predict.signature_of(version.runner, signature_name, check_method=self._options.check_method)
-        plan: Plan = version.plans.setdefault(signature_name, predict.Plan(signature))
-        return plan
 
     def _infer(
         self, method: str, infer: Callable[..., Any], reply: Any, asked: OfExamples, deadline: Deadline
@@ -420,7 +413,7 @@ def _serialized(reply: Any) -> bytes:
 def _counted(api: str, model: str, answer: Callable[[], bytes]) -> bytes:
     """Return an answer, counted with its status and, when there is one, its time."""
     start = time.perf_counter_ns()
-    status = Code.OK.name
+    status = OK
     try:
         content = answer()
     except MayTakeLongError:

@@ -47,16 +47,33 @@ class Options:
 class Plan:
     """How a signature is called with all its inputs for all its outputs, looked up once instead of 12 us for each call.
 
-    `inputs` are alias, tensor and dtype; `fetches` and `outputs`, alias and dtype, are in order of their aliases.
+    `inputs` are alias, tensor and dtype; `tensors` and `dtypes`, which may be a reference's, have the same by alias.
+    `fetches` and `outputs`, alias and dtype, are in order of their aliases.
     """
 
-    __slots__ = ("fetches", "inputs", "outputs")
+    __slots__ = ("dtypes", "fetches", "inputs", "outputs", "tensors")
 
     def __init__(self, signature: Any) -> None:
         self.inputs = [(alias, info.name, info.dtype % REFERENCE) for alias, info in signature.inputs.items()]
+        self.tensors = {alias: info.name for alias, info in signature.inputs.items()}
+        self.dtypes = {alias: info.dtype for alias, info in signature.inputs.items()}
         named = sorted(signature.outputs.items())
         self.fetches = [info.name for _, info in named]
         self.outputs = [(alias, info.dtype) for alias, info in named]
+
+    @classmethod
+    def of(cls, version: Version, signature_name: str, *, check_method: bool) -> Plan:
+        """Return the plan of a version's signature, kept with the version; raise ServingError as signature_of does."""
+        plan: Plan | None = version.plans.get(signature_name)
+        if plan is None:
+            plan = cls(signature_of(version.runner, signature_name, check_method=check_method))
+            version.plans[signature_name] = plan
+        return plan
+
+    def run(self, feeds: Mapping[str, NDArray[Any]], run: Run) -> list[Output]:
+        """Return all outputs for values by tensor."""
+        values = run(feeds, self.fetches)
+        return [Output(alias, dtype, value) for (alias, dtype), value in zip(self.outputs, values, strict=True)]
 
     def feeds(self, given: Mapping[str, Any]) -> dict[str, NDArray[Any]] | None:
         """Return the values of TensorProtos by tensor; None unless they are just the inputs, whole, of their dtypes."""

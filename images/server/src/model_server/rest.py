@@ -43,6 +43,7 @@ INFLATING_THREADS = 2
 SMALL_BODY_BYTES = 32 << 10
 # About what a number takes in JSON.
 BYTES_FOR_A_NUMBER = 8
+NO_TURN = contextlib.nullcontext()
 NOT_FOUND_PAGE = b"<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n"
 CORS_HEADERS = (
     (b"access-control-allow-origin", b"*"),
@@ -190,30 +191,33 @@ class App:
             return text
 
     def _predict(self, request: Request, body: Body, *, may_take_long: bool) -> str:
-        size = len(body.content)
-        with self._turn_for(size):
+        turn = self._turn_for(len(body.content))
+        with turn:
             signature_name = body.signature_name()
         with self._manager.hold(request.model, request.choice) as version:
             model = version.runner
             name = signature_name or predict.DEFAULT_SIGNATURE
-            if name not in model.signatures:
-                raise invalid_argument(f'Serving signature name: "{name}" not found in signature def')
-            signature = predict.signature_of(model, name, check_method=self._options.check_method)
-            if not signature.inputs:
+            plan = version.plans.get(name) or self._plan(version, name)
+            if not plan.inputs:
                 raise invalid_argument(f"Failed to get input map for signature: {signature_name or 'DEFAULT'}")
-            dtypes = {alias: info.dtype for alias, info in signature.inputs.items()}
-            with self._turn_for(size):
-                inputs, is_rows = body.inputs(model, name, dtypes)
+            with turn:
+                inputs, is_rows = body.inputs(model, name, plan.dtypes)
             if not (may_take_long or model.is_quick(inputs)):
                 raise _MayTakeLongError
             run = predict.timed(version, request.model, "Predict", name, self._settings.timeout_ms)
-            outputs = predict.outputs_of(signature, inputs, run)
+            outputs = plan.run({plan.tensors[alias]: value for alias, value in inputs.items()}, run)
         with self._turn_for(sum(output.value.size * BYTES_FOR_A_NUMBER for output in outputs)):
             return json_tensors.write_rows(outputs) if is_rows else json_tensors.write_columns(outputs)
 
     def _turn_for(self, size: int) -> contextlib.AbstractContextManager[object]:
         """Return what one thread at a time holds while it reads or writes so many bytes of JSON."""
-        return self._turn if size > SMALL_BODY_BYTES else contextlib.nullcontext()
+        return self._turn if size > SMALL_BODY_BYTES else NO_TURN
+
+    def _plan(self, version: Version, name: str) -> predict.Plan:
+        """Return how a signature is called; raise ServingError in REST's words."""
+        if name not in version.runner.signatures:
+            raise invalid_argument(f'Serving signature name: "{name}" not found in signature def')
+        return predict.Plan.of(version, name, check_method=self._options.check_method)
 
     def _examples(self, request: Request, body: bytes) -> str:
         document = json_tensors.parse(body)

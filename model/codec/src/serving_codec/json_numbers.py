@@ -7,7 +7,6 @@ nested lists without their brackets, so that the shape is checked against the te
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 import threading
 from dataclasses import dataclass
@@ -26,10 +25,12 @@ SIGNATURE_NAME = "signature_name"
 KEPT_BYTES = 256 << 10
 # What is in numbers and between them: without it, brackets and commas are left.
 _NUMBERS = b"0123456789+-.eE \t\r\n"
-# Brackets of more bytes are not remembered.
-_REMEMBERED_BYTES = 1 << 17
+# Longer ones are not remembered, and no more than so many.
+_REMEMBERED_BYTES, _REMEMBERED_BODIES = 1 << 17, 64
 _MAXIMUM_RANK = 32
 _kept = threading.local()
+# The key and the shape of bodies of numbers alone, by what is left of them without the numbers.
+_met: dict[bytes, tuple[str, tuple[int, ...]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,17 @@ def _parsed(body: bytes) -> Any:
 def _read(document: Any, body: bytes, keys: AbstractSet[str]) -> Numbers | None:
     if not isinstance(document, simdjson.Object):
         return None
+    bare = _bare(body)
+    key, shape = _met.get(bare, ("", ()))
+    if key in keys and isinstance(value := document.get(key), simdjson.Array):
+        flat = _flat(value, has_points=b"." in body)
+        # Brackets are the same around one number and around none.
+        if flat.size == math.prod(shape):
+            return Numbers(key, flat.reshape(shape))
+    return _read_anew(document, body, bare, keys)
+
+
+def _read_anew(document: Any, body: bytes, bare: bytes, keys: AbstractSet[str]) -> Numbers | None:
     names = list(document.keys())
     key = next((name for name in names if name in keys), "")
     signature_name: Any = ""
@@ -81,8 +93,12 @@ def _read(document: Any, body: bytes, keys: AbstractSet[str]) -> Numbers | None:
         return None
     shape = _shape(value)
     flat = _flat(value, has_points=b"." in body)
-    if not shape[0] or flat.size != math.prod(shape) or not _has_shape(body, names, key, signature_name, shape):
+    if not shape[0] or flat.size != math.prod(shape) or not _has_shape(bare, names, key, signature_name, shape):
         return None
+    if len(names) == 1 and len(bare) <= _REMEMBERED_BYTES:
+        while len(_met) >= _REMEMBERED_BODIES:
+            _met.pop(next(iter(_met), b""), None)
+        _met[bare] = key, shape
     return Numbers(key, flat.reshape(shape), signature_name)
 
 
@@ -109,25 +125,21 @@ def _flat(value: Any, *, has_points: bool) -> NDArray[Any]:
     return floats
 
 
-def _has_shape(body: bytes, names: list[str], key: str, signature_name: str, shape: tuple[int, ...]) -> bool:
-    """Tell whether the lists in a body, which is JSON of these names, are nested in just this shape."""
+def _has_shape(bare: bytes, names: list[str], key: str, signature_name: str, shape: tuple[int, ...]) -> bool:
+    """Tell whether the lists in what is left of a body, JSON of these names, are nested in just this shape."""
     if len(shape) == 1:
         # One list holds no other.
-        return body.count(b"[") == 1
-    if _lists_bytes(shape) > len(body):
+        return bare.count(b"[") == 1
+    if _lists_bytes(shape) > len(bare):
         # Before they are written: lists of nothing in lists may claim any number of them.
         return False
-    texts = {key: _lists(shape), SIGNATURE_NAME: b'"' + _bare(signature_name.encode()) + b'"'}
+    texts = {key: _nested_lists(shape), SIGNATURE_NAME: b'"' + _bare(signature_name.encode()) + b'"'}
     members = b",".join(b'"' + _bare(name.encode()) + b'":' + texts[name] for name in names)
-    return _bare(body) == b"{" + members + b"}"
+    return bare == b"{" + members + b"}"
 
 
 def _bare(text: bytes) -> bytes:
     return text.translate(None, _NUMBERS)
-
-
-def _lists(shape: tuple[int, ...]) -> bytes:
-    return _remembered_lists(shape) if _lists_bytes(shape) <= _REMEMBERED_BYTES else _nested_lists(shape)
 
 
 def _lists_bytes(shape: tuple[int, ...]) -> int:
@@ -143,6 +155,3 @@ def _nested_lists(shape: tuple[int, ...]) -> bytes:
     for size in reversed(shape):
         text = b"[" + b",".join([text] * size) + b"]"
     return text
-
-
-_remembered_lists = functools.lru_cache(maxsize=64)(_nested_lists)

@@ -285,8 +285,12 @@ def _as_dtype(array: NDArray[Any], dtype: int, floats: frozenset[int]) -> NDArra
     """Return numbers as a dtype; None where they are none, or not in its range."""
     if array.dtype in NUMBERS and dtype in floats:
         # By way of a double, as upstream's parser has it.
+        doubles = array.astype(np.float64, copy=False)
+        if array.dtype == np.int64 and dtype in FLOATS:
+            # None is too large; to tell numpy not to warn takes longer than the rest.
+            return doubles.astype(NUMPY_BY_NUMBER[dtype], copy=False)
         with np.errstate(over="ignore"):
-            return array.astype(np.float64, copy=False).astype(NUMPY_BY_NUMBER[dtype], copy=False)
+            return doubles.astype(NUMPY_BY_NUMBER[dtype], copy=False)
     if array.dtype == np.int64 and dtype in INTEGERS:
         low, high = INTEGERS[dtype]
         if low <= array.min(initial=high) and array.max(initial=low) <= high:
@@ -534,7 +538,7 @@ def float_texts(values: NDArray[Any]) -> list[str]:
     texts = list(map("%.6g".__mod__, numbers))
     is_same = np.fromiter(map(float, texts), np.float64, len(texts)).astype(values.dtype, copy=False) == values
     longer = "%.17g" if values.dtype == np.float64 else "%.9g"
-    for index in np.flatnonzero(~is_same).tolist():
+    for index in (~is_same).nonzero()[0].tolist():
         texts[index] = longer % numbers[index]
     return [text if "." in text or "e" in text else _without_point(text) for text in texts]
 

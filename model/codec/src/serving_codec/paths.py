@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import urllib.parse
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ class Request:
     choice: Choice
 
 
+# Clients ask for the same few again and again; a path has 8 KiB at most (serving_http.parser).
+@functools.lru_cache(maxsize=128)
 def parse_path(method: str, path: str) -> Request | None:
     """Return what a path under /v1/ asks for; None for a version beyond int64, which upstream answers 400 and empty.
 
