@@ -10,6 +10,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 v1 = tf.compat.v1
@@ -201,3 +202,51 @@ def example(**features: float | bytes) -> Any:
         else:
             feature.float_list.value.append(value)
     return made
+
+
+def answering(folder: Path) -> Path:
+    """Export a TF2 model that answers as much as a value says, n (1,) int64: each signature another kind of output.
+
+    many: numbers (1, n); whole: int64 (1, n); none: (n, 0); texts: (1, n); text: one of n bytes; classes: of Examples,
+    whose first is n bytes, n of them.
+    """
+    count, examples = tf.TensorSpec([None], tf.int64, "n"), tf.TensorSpec([None], tf.string, "inputs")
+
+    def signature(function: Callable[[tf.Tensor], dict[str, tf.Tensor]], spec: tf.TensorSpec = count) -> Any:
+        return tf.function(function, input_signature=[spec])
+
+    def classes(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        size = tf.strings.length(inputs[0])
+        rows = tf.shape(inputs)[0]
+        return {
+            "classes": tf.tile(tf.strings.as_string(tf.range(size))[None], [rows, 1]),
+            "scores": tf.tile((tf.cast(tf.range(size), tf.float32) / 3)[None], [rows, 1]),
+        }
+
+    signatures = {
+        "serving_default": signature(lambda n: {"y": tf.cast(n, tf.float32) / 2}),
+        "many": signature(lambda n: {"y": tf.range(tf.cast(n[0], tf.float32))[None] / 3}),
+        "whole": signature(lambda n: {"y": tf.range(n[0])[None]}),
+        "none": signature(lambda n: {"y": tf.zeros([n[0], 0])}),
+        "texts": signature(lambda n: {"y": tf.strings.as_string(tf.range(n[0]))[None]}),
+        "text": signature(lambda n: {"y": tf.strings.reduce_join(tf.fill([n[0]], "é\n"))[None]}),
+        "classes": signature(classes, examples),
+        "other_classes": signature(classes, examples),
+    }
+    tf.saved_model.save(tf.Module(), str(folder), signatures)
+    return folder
+
+
+def signatures(folder: Path, count: int, tensors: int) -> Path:
+    """Export a TF1 model of so many signatures, each with so many inputs and as many outputs."""
+    with v1.Graph().as_default(), v1.Session() as session:
+        given = [v1.placeholder(tf.float32, [None, 3], f"input_{number}") for number in range(tensors)]
+        info = v1.saved_model.build_tensor_info
+        inputs = {f"x{number}": info(tensor) for number, tensor in enumerate(given)}
+        outputs = {f"y{number}": info(v1.identity(tensor)) for number, tensor in enumerate(given)}
+        one = v1.saved_model.build_signature_def(inputs, outputs, "tensorflow/serving/predict")
+        names = ["serving_default", *(f"signature_{number}" for number in range(1, count))]
+        builder = v1.saved_model.Builder(str(folder))
+        builder.add_meta_graph_and_variables(session, ["serve"], dict.fromkeys(names, one))
+        builder.save()
+    return folder

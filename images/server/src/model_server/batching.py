@@ -284,7 +284,7 @@ class BatchedModel:
         found = dict(zip(fetch_names, whole, strict=True))
         return [found[name] for name in fetches]
 
-    def is_quick(self, _feeds: Mapping[str, NDArray[Any]]) -> bool:
+    def is_quick(self, _feeds: Mapping[str, NDArray[Any]], _fetches: Sequence[str]) -> bool:
         """Return False: a batch waits for others."""
         return False
 

@@ -73,13 +73,15 @@ class Unary:
 
     def serve(self, call: Call, message: bytes) -> None:
         """See Method."""
+        answer = self._answer
         try:
             size = inflated_bytes(message, call.encoding, self._ledger.limits.message_bytes)
             if self._at_once is not None and size is None and len(message) <= SMALL_BYTES:
                 try:
                     call.answer(self._at_once(message, call.deadline))
-                except MayTakeLongError:
-                    pass
+                except MayTakeLongError as error:
+                    if error.rest is not None:
+                        answer = functools.partial(_rest, error.rest)
                 else:
                     return
             if size is not None:
@@ -88,15 +90,15 @@ class Unary:
             call.refuse(_told(error))
             return
         call.give(math.inf)
-        call.task = asyncio.get_running_loop().create_task(self._in_turn(call, message, size))
+        call.task = asyncio.get_running_loop().create_task(self._in_turn(call, answer, message, size))
 
     def end(self, call: Call) -> None:
         """See Method."""
 
-    async def _in_turn(self, call: Call, message: bytes, size: int | None) -> None:
-        work = functools.partial(self._answer, message, call.deadline)
+    async def _in_turn(self, call: Call, answer: Answer, message: bytes, size: int | None) -> None:
+        work = functools.partial(answer, message, call.deadline)
         if size is not None:
-            work = functools.partial(_inflated_first, self._answer, message, size, call.deadline)
+            work = functools.partial(_inflated_first, answer, message, size, call.deadline)
         turns = self._lanes.large if size is not None or len(message) > SMALL_BYTES else self._lanes.small
         del message
         try:
@@ -282,6 +284,10 @@ class Methods:
                 call.send(as_bytes(reply))
 
         return OverTime(self._ledger, reflect, is_streaming=True)
+
+
+def _rest(rest: Callable[[], bytes], _message: bytes, _deadline: Deadline) -> bytes:
+    return rest()
 
 
 def _inflated_first(answer: Answer, message: bytes, most: int, deadline: Deadline) -> bytes:

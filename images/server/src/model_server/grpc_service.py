@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import time
@@ -9,6 +10,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import (
@@ -24,6 +26,7 @@ from tensorflow_serving.apis import (
 
 from model_server import examples, metrics, model_config, predict, predict_reply
 from model_server.protos import examples_pb2
+from model_server.saved_model import QUICK_ELEMENTS, elements_of
 from serving_codec import fields, tensors
 from serving_codec.paths import Choice
 from serving_codec.status import Code, ServingError, invalid_argument
@@ -36,11 +39,14 @@ if TYPE_CHECKING:
     from model_server.manager import Manager, Version
     from model_server.model_config import ModelConfig
     from model_server.predict import Options, Plan
+    from model_server.saved_model import Runner
+    from serving_codec.json_tensors import Output
 
     Answer = Callable[[bytes, "Deadline"], bytes]
 
 LOG = logging.getLogger(__name__)
 SIGNATURE_DEF = "signature_def"
+SIGNATURES_URL = f"type.googleapis.com/{get_model_metadata_pb2.SignatureDefMap.DESCRIPTOR.full_name}"
 NEWEST = Choice()
 # Looking it up takes longer than counting it.
 OK = Code.OK.name
@@ -71,7 +77,14 @@ NO_DEADLINE = Deadline()
 
 
 class MayTakeLongError(Exception):
-    """A call that is not known to be answered within milliseconds; it belongs on a thread."""
+    """A call that is not known to be answered within milliseconds; it belongs on a thread.
+
+    One that has run already, and only has to be answered, has a `rest`.
+    """
+
+    def __init__(self, rest: Callable[[], bytes] | None = None) -> None:
+        super().__init__()
+        self.rest = rest
 
 
 class PredictionService:
@@ -84,15 +97,21 @@ class PredictionService:
         # For the life of the process.
         self._manager = manager
         self._options = options
+        # As versions come and go.
+        self._signatures: WeakKeyDictionary[Runner, bytes] = WeakKeyDictionary()
 
     def predict_at_once(self, message: bytes, deadline: Deadline) -> bytes:
         """Run a signature on tensors where that is known to be quick; raise MayTakeLongError otherwise."""
         if _is_more_work(predict_pb2.PredictRequest, message, SMALL_WORK):
             raise MayTakeLongError
         request = _read(predict_pb2.PredictRequest, message)
-        return _counted(
-            "Predict", request.model_spec.name, lambda: self._predict(request, message, deadline, at_once=True)
-        )
+        name = request.model_spec.name
+        try:
+            return _counted("Predict", name, lambda: self._predict(request, message, deadline, at_once=True))
+        except MayTakeLongError as error:
+            if error.rest is not None:
+                error.rest = functools.partial(_counted, "Predict", name, error.rest)
+            raise
 
     def predict(self, message: bytes, deadline: Deadline) -> bytes:
         """Run a signature on tensors."""
@@ -152,7 +171,19 @@ class PredictionService:
             if field != SIGNATURE_DEF:
                 raise invalid_argument(f"Metadata field {field} is not supported")
         with self._manager.hold(name, choice) as version:
-            return _serialized(metadata_of(name, version))
+            reply = get_model_metadata_pb2.GetModelMetadataResponse()
+            reply.model_spec.name = name
+            reply.model_spec.version.value = version.number
+            reply.metadata[SIGNATURE_DEF].type_url = SIGNATURES_URL
+            reply.metadata[SIGNATURE_DEF].value = self._signatures_of(version)
+            return _serialized(reply)
+
+    def _signatures_of(self, version: Version) -> bytes:
+        """Return the SignatureDefMap of a held version, written once."""
+        written = self._signatures.get(version.runner)
+        if written is None:
+            written = self._signatures[version.runner] = signatures_of(version)
+        return written
 
     def _predict(self, request: Any, message: bytes, deadline: Deadline, *, at_once: bool = False) -> bytes:
         name, choice = _model_of(request)
@@ -171,13 +202,11 @@ class PredictionService:
             if at_once and sum(map(tensors.claimed_bytes, given.values())) > SMALL_BYTES:
                 raise MayTakeLongError
             inputs = predict.inputs_of(signature, given, len(message))
-            if at_once and not model.is_quick(inputs):
+            if at_once and not model.is_quick(inputs, predict.fetches_of(signature, request.output_filter)):
                 raise MayTakeLongError
             run = predict.timed(version, name, "Predict", signature_name, deadline.remaining_ms())
             outputs = predict.outputs_of(signature, inputs, run, request.output_filter)
-            return predict_reply.serialized(
-                name, version.number, signature_name, outputs, as_content=self._options.as_tensor_content
-            )
+            return self._written((name, version, signature_name), outputs, at_once=at_once)
 
     def _by_plan(
         self,
@@ -188,12 +217,22 @@ class PredictionService:
     ) -> bytes:
         """Run a whole signature where that is known to be quick; raise MayTakeLongError otherwise."""
         name, version, signature_name = spec
-        if not version.runner.is_quick(feeds):
+        if not version.runner.is_quick(feeds, plan.fetches):
             raise MayTakeLongError
         run = predict.timed(version, name, "Predict", signature_name, deadline.remaining_ms())
-        return predict_reply.serialized(
-            name, version.number, signature_name, plan.run(feeds, run), as_content=self._options.as_tensor_content
-        )
+        return self._written(spec, plan.run(feeds, run), at_once=True)
+
+    def _written(self, spec: tuple[str, Version, str], outputs: list[Output], *, at_once: bool) -> bytes:
+        """Return the reply; raise MayTakeLongError, which has the rest, for a large one that is wanted at once."""
+        name, version, signature_name = spec
+        as_content = self._options.as_tensor_content
+        if at_once and are_many(outputs):
+            raise MayTakeLongError(
+                functools.partial(
+                    predict_reply.serialized, name, version.number, signature_name, outputs, as_content=as_content
+                )
+            )
+        return predict_reply.serialized(name, version.number, signature_name, outputs, as_content=as_content)
 
     def _infer(
         self, method: str, infer: Callable[..., Any], reply: Any, asked: OfExamples, deadline: Deadline
@@ -343,21 +382,15 @@ def inflated(message: bytes, most: int) -> bytes:
     return content
 
 
-def metadata_of(name: str, version: Version) -> Any:
-    """Return the GetModelMetadataResponse of a held version."""
-    reply = get_model_metadata_pb2.GetModelMetadataResponse()
-    reply.model_spec.name = name
-    reply.model_spec.version.value = version.number
-    reply.metadata[SIGNATURE_DEF].Pack(signatures_of(version))
-    return reply
-
-
-def signatures_of(version: Version) -> Any:
-    """Return the SignatureDefMap of a held version."""
-    signatures = get_model_metadata_pb2.SignatureDefMap()
-    for key, signature in version.runner.signatures.items():
-        signatures.signature_def[key].CopyFrom(signature)
-    return signatures
+def signatures_of(version: Version) -> bytes:
+    """Return a held version's SignatureDefMap, written one by one: others have their turn between two."""
+    one = get_model_metadata_pb2.SignatureDefMap
+    return b"".join(
+        [
+            one(signature_def={key: signature}).SerializeToString()
+            for key, signature in version.runner.signatures.items()
+        ]
+    )
 
 
 def status_of(found: list[Version]) -> Any:
@@ -368,6 +401,11 @@ def status_of(found: list[Version]) -> Any:
         entry.status.error_code = version.error.code.value if version.error else 0
         entry.status.error_message = version.error.message if version.error else ""
     return reply
+
+
+def are_many(outputs: Sequence[Output]) -> bool:
+    """Tell whether it takes longer to write outputs than an event loop has time for."""
+    return elements_of([output.value for output in outputs]) > QUICK_ELEMENTS
 
 
 def _check_path(config: ModelConfig, root: str) -> None:

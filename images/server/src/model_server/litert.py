@@ -66,7 +66,7 @@ class LiteModel:
         finally:
             self._interpreters.put(interpreter)
 
-    def is_quick(self, _feeds: Mapping[str, NDArray[Any]]) -> bool:
+    def is_quick(self, _feeds: Mapping[str, NDArray[Any]], _fetches: Sequence[str]) -> bool:
         """Return False: an interpreter may be busy."""
         return False
 

@@ -211,6 +211,11 @@ def _check_shape(proto: Any, expected: Any) -> None:
         )
 
 
+def fetches_of(signature: Any, output_filter: Sequence[str] = ()) -> list[str]:
+    """Return the tensors of the outputs that are asked for, in the order in which they are fetched."""
+    return [signature.outputs[alias].name for alias in _checked_outputs(signature, output_filter)]
+
+
 def _checked_outputs(signature: Any, output_filter: Sequence[str]) -> list[str]:
     if not output_filter:
         return sorted(signature.outputs)

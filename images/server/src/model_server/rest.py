@@ -19,6 +19,7 @@ from google.protobuf import json_format
 
 from model_server import examples, grpc_service, metrics, predict
 from model_server.rest_body import Body
+from model_server.saved_model import elements_of
 from serving_codec import json_examples, json_tensors
 from serving_codec.paths import Choice, Request, parse_path
 from serving_codec.status import Code, ServingError, invalid_argument
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from model_server.manager import Manager, Version
     from model_server.predict import Options
     from model_server.saved_model import Runner
+    from serving_codec.json_tensors import Output
     from serving_http.limits import Limits
     from serving_http.messages import Request as HttpRequest
 
@@ -44,6 +46,8 @@ SMALL_BODY_BYTES = 32 << 10
 # About what a number takes in JSON.
 BYTES_FOR_A_NUMBER = 8
 NO_TURN = contextlib.nullcontext()
+# Where a signature stands in the metadata, four levels deep.
+SIGNATURE_INDENT = "    "
 NOT_FOUND_PAGE = b"<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n"
 CORS_HEADERS = (
     (b"access-control-allow-origin", b"*"),
@@ -64,7 +68,14 @@ class Settings:
 
 
 class _MayTakeLongError(Exception):
-    """A request that is not known to be answered within milliseconds; it belongs on a thread of its own."""
+    """A request that is not known to be answered within milliseconds; it belongs on a thread of its own.
+
+    One that has run already, and only has to be answered, has a `rest`.
+    """
+
+    def __init__(self, rest: Callable[[], str] | None = None) -> None:
+        super().__init__()
+        self.rest = rest
 
 
 class App:
@@ -86,6 +97,8 @@ class App:
         self._aside = Aside(INFLATING_THREADS, settings.limits.max_held_body_bytes, "rest-aside")
         # Python runs one thread at a time: more of them would only keep the event loop waiting for its turn.
         self._turn = threading.Lock()
+        # One thread: those who ask for what is being written find it written.
+        self._metadata_executor = ThreadPoolExecutor(1, thread_name_prefix="rest-metadata")
         # As versions come and go.
         self._metadata_texts: WeakKeyDictionary[Runner, bytes] = WeakKeyDictionary()
 
@@ -108,11 +121,19 @@ class App:
 
     def _answer_body(self, method: str, target: str, body: bytes) -> Reply | Coroutine[Any, Any, Reply]:
         given = Body(body)
+        rest = None
         if len(body) <= SMALL_BODY_BYTES:
-            with contextlib.suppress(_MayTakeLongError):
+            try:
                 return self._answer(method, target, given, may_take_long=False)
-        answer = functools.partial(self._answer, method, target, given, may_take_long=True)
-        return self._on_a_thread(self._executor if len(body) <= SMALL_BODY_BYTES else self._large_executor, answer)
+            except _MayTakeLongError as error:
+                rest = error.rest
+        answer = functools.partial(self._answer, method, target, given, may_take_long=True, rest=rest)
+        return self._on_a_thread(self._executor_for(method, target, len(body)), answer)
+
+    def _executor_for(self, method: str, target: str, size: int) -> ThreadPoolExecutor:
+        if size > SMALL_BODY_BYTES:
+            return self._large_executor
+        return self._metadata_executor if method == "GET" and target.endswith("/metadata") else self._executor
 
     async def _answer_compressed(self, request: HttpRequest) -> Reply:
         try:
@@ -126,7 +147,9 @@ class App:
     async def _on_a_thread(self, executor: ThreadPoolExecutor, answer: Callable[[], Reply]) -> Reply:
         return await asyncio.get_running_loop().run_in_executor(executor, answer)
 
-    def _answer(self, method: str, target: str, body: Body, *, may_take_long: bool) -> Reply:
+    def _answer(
+        self, method: str, target: str, body: Body, *, may_take_long: bool, rest: Callable[[], str] | None = None
+    ) -> Reply:
         """Answer, and count the request and its time; one that may take long and must not raises _MayTakeLongError."""
         start = time.perf_counter_ns()
         model, api, code, counted = "", "", Code.OK, True
@@ -135,6 +158,8 @@ class App:
             if request is None:
                 return Reply(400, b"", headers=self._cors)
             model, api = request.model, request.action if request.action in {"predict", "classify", "regress"} else ""
+            if rest is not None:
+                return Reply(200, _encoded(rest()), headers=self._cors)
             return Reply(200, self._content(request, body, may_take_long=may_take_long), headers=self._cors)
         except _MayTakeLongError:
             counted = False
@@ -159,12 +184,12 @@ class App:
             case "status":
                 return self._status(request)
             case "metadata":
-                return self._metadata(request)
+                return self._metadata(request, may_take_long=may_take_long)
             case "predict":
                 text = self._predict(request, body, may_take_long=may_take_long)
             case _:
                 text = self._examples(request, body.content)
-        return text.encode("utf-8", "surrogateescape")
+        return _encoded(text)
 
     def _status(self, request: Request) -> bytes:
         # A label in a status path is ignored.
@@ -182,10 +207,12 @@ class App:
         ]
         return json.dumps({"model_version_status": listed}, indent=1).encode() + b"\n"
 
-    def _metadata(self, request: Request) -> bytes:
+    def _metadata(self, request: Request, *, may_take_long: bool) -> bytes:
         """Return what is told of a version, written once: probes ask for it while all threads run."""
         with self._manager.hold(request.model, request.choice) as version:
             text = self._metadata_texts.get(version.runner)
+            if text is None and not may_take_long:
+                raise _MayTakeLongError
             if text is None:
                 text = self._metadata_texts[version.runner] = _metadata_text(request.model, version)
             return text
@@ -202,11 +229,16 @@ class App:
                 raise invalid_argument(f"Failed to get input map for signature: {signature_name or 'DEFAULT'}")
             with turn:
                 inputs, is_rows = body.inputs(model, name, plan.dtypes)
-            if not (may_take_long or model.is_quick(inputs)):
+            if not (may_take_long or model.is_quick(inputs, plan.fetches)):
                 raise _MayTakeLongError
             run = predict.timed(version, request.model, "Predict", name, self._settings.timeout_ms)
             outputs = plan.run({plan.tensors[alias]: value for alias, value in inputs.items()}, run)
-        with self._turn_for(sum(output.value.size * BYTES_FOR_A_NUMBER for output in outputs)):
+        if not may_take_long and grpc_service.are_many(outputs):
+            raise _MayTakeLongError(functools.partial(self._written, outputs, is_rows=is_rows))
+        return self._written(outputs, is_rows=is_rows)
+
+    def _written(self, outputs: list[Output], *, is_rows: bool) -> str:
+        with self._turn_for(elements_of([output.value for output in outputs]) * BYTES_FOR_A_NUMBER):
             return json_tensors.write_rows(outputs) if is_rows else json_tensors.write_columns(outputs)
 
     def _turn_for(self, size: int) -> contextlib.AbstractContextManager[object]:
@@ -234,18 +266,34 @@ class App:
         return write(result)
 
 
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
 def _metadata_text(model: str, version: Version) -> bytes:
     content = {
         "model_spec": {"name": model, "signature_name": "", "version": str(version.number)},
-        "metadata": {
-            "signature_def": json_format.MessageToDict(
-                grpc_service.signatures_of(version),
-                preserving_proto_field_name=True,
-                always_print_fields_with_no_presence=True,
-            )
-        },
+        "metadata": {"signature_def": {"signature_def": {}}},
     }
-    return json.dumps(content, indent=1).encode() + b"\n"
+    head, _, tail = (json.dumps(content, indent=1) + "\n").encode().rpartition(b"{}")
+    # One by one: a model may have hundreds, and to put together one large text keeps all others waiting.
+    signatures = [_named_text(*named) for named in version.runner.signatures.items()]
+    if not signatures:
+        return head + b"{}" + tail
+    between = [b",\n"] * (2 * len(signatures) - 1)
+    between[::2] = signatures
+    return b"".join([head, b"{\n", *between, b"\n   }", tail])
+
+
+def _named_text(name: str, signature: Any) -> bytes:
+    text = json.dumps(_as_json(signature), indent=1).replace("\n", f"\n{SIGNATURE_INDENT}")
+    return f"{SIGNATURE_INDENT}{json.dumps(name)}: {text}".encode()
+
+
+def _as_json(message: Any) -> Any:
+    return json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
 
 
 def _metrics(request: HttpRequest) -> Reply:

@@ -5,7 +5,9 @@ The TF1 loader runs every SavedModel upstream runs, TF1 and TF2 exports alike; t
 
 from __future__ import annotations
 
+import math
 import re
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,10 +30,19 @@ QUICK_SECONDS = 0.005
 # As JSON, so many numbers take about as long.
 QUICK_ELEMENTS = 4096
 BYTES_FOR_A_NUMBER = 8
+# An output by itself takes as long as so many numbers: its name and shape are written too.
+ELEMENTS_FOR_AN_OUTPUT = 8
 MAXIMUM_CALLABLES = 32
+# Clients choose among the outputs: of so many choices it is known how long they take.
+MAXIMUM_CHOICES = 1024
+# What TensorFlow makes of a graph for its first run it makes for a callable once more, and meanwhile nobody else's run
+# of the model goes on: where that takes longer, there is no callable.
+CALLABLE_SECONDS = 0.5
 # A run that was held for quick and was not, as of a heavy signature beside a light one, may have been on an event loop:
 # so many must be quick before the next is believed to be.
 RUNS_OF_DISTRUST = 100
+# Where it was quick and answered much, it depends on values, and not on luck: the next time it is ten times as many.
+DISTRUST_GROWTH = 10
 # A deadline nearer than this is always the session's to watch.
 NEAR_DEADLINE_MS = 50
 IN_CALLERS_THREAD = config_pb2.RunOptions(inter_op_thread_pool=-1).SerializeToString()
@@ -55,7 +66,7 @@ class Runner(Protocol):
         `timeout_ms` bounds the run (DEADLINE_EXCEEDED); the interpreter's lock is released while it runs.
         """
 
-    def is_quick(self, feeds: Mapping[str, NDArray[Any]]) -> bool:
+    def is_quick(self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str]) -> bool:
         """Tell whether a run on these, and writing its outputs, is known to take milliseconds, waiting for nobody."""
 
     def close(self) -> None:
@@ -70,11 +81,43 @@ class SessionOptions:
     tags: tuple[str, ...] = ("serve",)
 
 
+@dataclass(slots=True)
+class Experience:
+    """What is known of the runs that fetch the same; threads may overwrite each other, which the next run mends."""
+
+    # The most bytes that were fed to a run that was quick.
+    quick_bytes: int = -1
+    runs_of_distrust: int = 0
+    next_distrust: int = RUNS_OF_DISTRUST
+    # Whether there was one, and one in its caller's thread: the first ones take as long as the graph is large.
+    has_run: bool = False
+    is_tried: bool = False
+    may_have_callable: bool = True
+
+    def learn(self, size: int, nanoseconds: int, elements: int) -> None:
+        """Remember how long a run on `size` bytes took, and how much it answered."""
+        if nanoseconds > QUICK_SECONDS * 1e9 or elements > QUICK_ELEMENTS:
+            if size <= self.quick_bytes:
+                self._distrust(answers_much=elements > QUICK_ELEMENTS)
+            self.quick_bytes = min(self.quick_bytes, size - 1)
+        elif size > self.quick_bytes:
+            if self.runs_of_distrust:
+                self.runs_of_distrust -= 1
+            else:
+                self.quick_bytes = size
+
+    def _distrust(self, *, answers_much: bool) -> None:
+        self.runs_of_distrust = self.next_distrust
+        if answers_much:
+            self.next_distrust *= DISTRUST_GROWTH
+
+
 class SavedModel:
     """One version of a model in a TensorFlow session.
 
     A run that is known to be quick stays in its caller's thread: to hand a small graph to the session's threads takes
-    longer than to run it. Any other runs on those threads, where its deadline ends it.
+    longer than to run it. Any other runs on those threads, where its deadline ends it. The first runs of a choice of
+    outputs, for which TensorFlow optimizes the graph, are never known to be quick, nor is any run beside them.
     """
 
     def __init__(self, path: Path, options: SessionOptions) -> None:
@@ -93,9 +136,10 @@ class SavedModel:
         metrics.LOAD_LATENCY.add(str(path), by=int((time.monotonic() - start) * MICROSECONDS))
         self.signatures: Mapping[str, Any] = dict(meta_graph.signature_def)
         self._is_bounded = not any(map(UNBOUNDED.fullmatch, _operations(meta_graph.graph_def)))
-        # As requests come: the most bytes that were fed to a run that was quick.
-        self._quick_bytes = -1
-        self._runs_of_distrust = 0
+        # As requests come: what is known by the hash of what is fetched, and how many first runs are under way.
+        self._known: dict[int, Experience] = {}
+        self._first_runs = 0
+        self._counting = threading.Lock()
         self._tensors: dict[str, Any] = {}
         self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}
 
@@ -103,12 +147,16 @@ class SavedModel:
         self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str], timeout_ms: int | None = None
     ) -> list[NDArray[Any]]:
         """Run the graph; see Runner."""
-        is_far = timeout_ms is None or timeout_ms >= NEAR_DEADLINE_MS
         size = _bytes(feeds)
+        known = self._known_of(fetches)
+        is_here = size <= known.quick_bytes and (timeout_ms is None or timeout_ms >= NEAR_DEADLINE_MS)
+        is_first = not (known.is_tried if is_here else known.has_run)
         start = time.perf_counter_ns()
         try:
-            if is_far and size <= self._quick_bytes:
-                values = self._run_here(feeds, fetches)
+            if is_first:
+                self._count_first(1)
+            if is_here:
+                values = self._run_here(feeds, fetches, known)
             else:
                 values = self._run(feeds, fetches, _within(timeout_ms))
         except tf.errors.OpError as error:
@@ -116,16 +164,19 @@ class SavedModel:
         except (TypeError, ValueError, KeyError) as error:
             raise ServingError(Code.INVALID_ARGUMENT, str(error)) from error
         else:
-            self._learn(size, time.perf_counter_ns() - start, _elements(values))
+            self._learn(known, size, time.perf_counter_ns() - start, elements_of(values), is_here=is_here)
             return values
         finally:
+            if is_first:
+                self._count_first(-1)
             metrics.GRAPH_RUNS.add()
             metrics.SESSION_RUNS.add()
             metrics.GRAPH_RUN_TIME.add(by=(time.perf_counter_ns() - start) // 1000)
 
-    def is_quick(self, feeds: Mapping[str, NDArray[Any]]) -> bool:
-        """Tell whether a run on as much was quick before; see Runner."""
-        return _bytes(feeds) <= self._quick_bytes
+    def is_quick(self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str]) -> bool:
+        """Tell whether a run for the same on as much was quick before; see Runner."""
+        known = self._known.get(hash(tuple(fetches)))
+        return known is not None and known.is_tried and not self._first_runs and _bytes(feeds) <= known.quick_bytes
 
     def close(self) -> None:
         """Release the session; memory is reused by the next one."""
@@ -133,13 +184,28 @@ class SavedModel:
         self._callables.clear()
         self._session.close()
 
-    def _run_here(self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str]) -> list[NDArray[Any]]:
+    def _known_of(self, fetches: Sequence[str]) -> Experience:
+        key = hash(tuple(fetches))
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= MAXIMUM_CHOICES:
+                self._known.clear()
+            known = self._known[key] = Experience()
+        return known
+
+    def _count_first(self, number: int) -> None:
+        with self._counting:
+            self._first_runs += number
+
+    def _run_here(
+        self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str], known: Experience
+    ) -> list[NDArray[Any]]:
         """Run the graph in the caller's thread: 62 us for a small one, by a callable, where _run takes 71."""
         key = (tuple(feeds), tuple(fetches))
         made = self._callables.get(key)
         if made is None:
             # Clients choose among the outputs: a callable for each choice is nothing to keep.
-            if len(self._callables) >= MAXIMUM_CALLABLES:
+            if not known.may_have_callable or len(self._callables) >= MAXIMUM_CALLABLES:
                 return self._run(feeds, fetches, IN_CALLERS_THREAD)
             made = self._callables[key] = self._callable(*key)
         values: list[NDArray[Any]] = pywrap_tf_session.TF_SessionRunCallable(
@@ -183,17 +249,14 @@ class SavedModel:
             self._tensors[name] = tensor
         return tensor
 
-    def _learn(self, size: int, nanoseconds: int, elements: int) -> None:
-        """Remember what a run took, and answered; threads may overwrite each other, which the next run mends."""
-        if nanoseconds > QUICK_SECONDS * 1e9 or elements > QUICK_ELEMENTS:
-            if size <= self._quick_bytes:
-                self._runs_of_distrust = RUNS_OF_DISTRUST
-            self._quick_bytes = min(self._quick_bytes, size - 1)
-        elif self._is_bounded and size > self._quick_bytes:
-            if self._runs_of_distrust:
-                self._runs_of_distrust -= 1
-            else:
-                self._quick_bytes = size
+    def _learn(self, known: Experience, size: int, nanoseconds: int, elements: int, *, is_here: bool) -> None:
+        """Remember what a run took, and answered, unless it was the first of its kind or its graph may do anything."""
+        if not known.has_run:
+            known.has_run, known.may_have_callable = True, nanoseconds < CALLABLE_SECONDS * 1e9
+        if is_here and not known.is_tried:
+            known.is_tried = True
+        elif self._is_bounded:
+            known.learn(size, nanoseconds, elements)
 
 
 def _within(timeout_ms: int | None) -> bytes:
@@ -203,16 +266,20 @@ def _within(timeout_ms: int | None) -> bytes:
     return options
 
 
-def _elements(values: Sequence[Any]) -> int:
-    """Return how many numbers there are to be written, texts as so many as take as long."""
+def elements_of(values: Sequence[Any]) -> int:
+    """Return how many numbers there are to be written; names, lists and texts as so many as take as long."""
     # One text alone is bytes, as the session returns it.
-    return sum([len(value) if isinstance(value, bytes) else _elements_of(value) for value in values])
+    return sum([len(value) if isinstance(value, bytes) else _elements_of(value) for value in values]) + (
+        ELEMENTS_FOR_AN_OUTPUT * (len(values) - 1)
+    )
 
 
 def _elements_of(value: NDArray[Any]) -> int:
-    if value.dtype != object:
-        return value.size
-    return value.size + sum(map(len, value.ravel().tolist())) // BYTES_FOR_A_NUMBER
+    # Lists of nothing are written too.
+    size: int = value.size or math.prod(value.shape[: value.shape.index(0)])
+    if value.dtype != object or size > QUICK_ELEMENTS:
+        return size
+    return size + sum(map(len, value.ravel().tolist())) // BYTES_FOR_A_NUMBER
 
 
 def _bytes(feeds: Mapping[str, NDArray[Any]]) -> int:
