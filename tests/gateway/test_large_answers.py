@@ -38,7 +38,12 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     module.repeat = tf.function(
         lambda x: {"y": tf.tile(x, [1, NUMBERS])}, input_signature=[tf.TensorSpec([None, 1], name="x")]
     )
-    tf.saved_model.save(module, str(folder / "wide" / "1"), {"serving_default": module.repeat})
+    # Half of the room, and not an answer for each row, though it looks as if it were.
+    module.once = tf.function(
+        lambda x: {"y": tf.tile(x[:, 0], [16 * NUMBERS])}, input_signature=[tf.TensorSpec([None, 1], name="x")]
+    )
+    signatures = {"serving_default": module.repeat, "once": module.once}
+    tf.saved_model.save(module, str(folder / "wide" / "1"), signatures)
     with Server(f"{sys.executable} -m model_server", folder / "wide", name="wide") as server:
         yield server
 
@@ -144,3 +149,19 @@ def test_numbers_in_rests_own_words_keep_nobody_waiting(
             reply = requests.post(f"{url}:predict", json=body_of("", [1.5, 2.5, 3.5, 4.5]), timeout=DEADLINE_SECONDS)
             assert reply.ok, reply.text[:300]
     assert max(found) < MOST_PAUSE_SECONDS / 2
+
+
+def test_answers_that_are_refused_leave_their_room_and_memory_to_others(wide: Server) -> None:
+    """What a model answers that is no answer, or not one that fits, is held by nothing once it is refused."""
+    flags = ("--signature-name=once", "--model-task=raw", f"--request-timeout-seconds={DEADLINE_SECONDS}")
+    with Api(wide.grpc_port, "wide", *flags) as api, pauses(api.url("/livez")):
+        start = time.monotonic()
+        for _ in range(6):
+            reply = api.post("/predict", {"input": [1.0]})
+            assert (reply.status_code, "of shape" in reply.text) == (500, True), reply.text[:300]
+        for _ in range(6):
+            body = {"signature_name": "serving_default"} | body_of("/v1", [1.0] * 40)
+            reply = api.post("/v1/models/wide:predict", body)
+            assert "max_held_answer_bytes" in reply.text
+        assert time.monotonic() - start < DEADLINE_SECONDS / 3
+        assert resident_peak_mib(api.process.pid) < MOST_RESIDENT_MIB / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ import pytest
 
 from model_api import batcher as module
 from model_api.batcher import LONG_CALL_SECONDS, MAXIMUM_EXTRA_CALLS, Batcher
-from model_api.errors import InputError, TooSlowError, UnavailableError
+from model_api.errors import InputError, ModelError, TooSlowError, UnavailableError
 from model_description.signature import Signature, TensorSpec
+from serving_codec.status import Code, ServingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,6 +190,29 @@ def test_an_answer_is_let_go_with_its_caller() -> None:
         for _ in range(5):
             await asyncio.sleep(0)
         assert whole() is None
+
+    asyncio.run(story())
+
+
+def test_an_answer_that_is_refused_is_let_go_before_its_callers_are_told_and_asked_about_again() -> None:
+    async def story() -> None:
+        answered: list[weakref.ref[Any]] = []
+
+        async def ask(_signature: Signature, tensors: Tensors, _seconds: float) -> tuple[Tensors, int]:
+            assert not any(one() is not None for one in answered)
+            outputs = {"y": np.zeros(len(tensors["x"]) + 1)}
+            answered.append(weakref.ref(outputs["y"]))
+            raise ModelError("of another shape") from ServingError(Code.INTERNAL, "no")
+
+        batcher = Batcher(ask, lambda: 1, most(4), queue_size=100)
+        gc.disable()
+        try:
+            for _ in range(2):
+                tasks = await submitted(batcher, 1, 2, 3)
+                assert all(isinstance(one, ModelError) for one in await asyncio.gather(*tasks, return_exceptions=True))
+                assert not any(one() is not None for one in answered)
+        finally:
+            gc.enable()
 
     asyncio.run(story())
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import threading
-from typing import TYPE_CHECKING
+import weakref
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from serving_http.aside import Aside
@@ -99,5 +103,27 @@ def test_what_needs_more_than_there_is_runs_alone() -> None:
         await held.until("large")
         held.go_on.set()
         assert [await large, await small] == ["large", "small"]
+
+    with_aside(test)
+
+
+def test_what_failed_keeps_nothing_of_what_it_was_given() -> None:
+    def fail(_given: np.ndarray[Any, Any]) -> None:
+        raise ValueError("no")
+
+    async def test(held: Held) -> None:
+        given = np.zeros(10)
+        is_there = weakref.ref(given)
+        gc.disable()
+        try:
+            with contextlib.suppress(ValueError):
+                await held.aside.run(1, fail, given)
+            del given
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                # The thread has told before it is through.
+                while is_there() is not None:  # noqa: ASYNC110 - and tells nobody of that
+                    await asyncio.sleep(0.001)
+        finally:
+            gc.enable()
 
     with_aside(test)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from model_api.errors import TooSlowError, UnavailableError
+from model_api.errors import TooSlowError, UnavailableError, release
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Mapping
@@ -155,6 +155,10 @@ class Batcher:
         except asyncio.CancelledError:
             self._left()
             raise
+        except Exception:
+            # Its traceback has this frame: the error would keep itself.
+            del item
+            raise
         assert item.share is not None  # noqa: S101 - set with the answer
         return item.share
 
@@ -286,7 +290,10 @@ class Batcher:
         try:
             outputs, version = await self._ask(batch[0].signature, tensors, max(0.001, seconds))
         except Exception as error:  # noqa: BLE001 - every caller is told, each by its own future
+            release(error)
             await self._tell(batch, error, call)
+            # The error's callers have this frame with it.
+            del batch, tensors, names, call
             return
         whole, start = Answered(outputs, version, sum([item.rows for item in batch])), 0
         for item in batch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from typing import ClassVar
 
 from serving_codec.status import Code, ServingError
@@ -78,6 +79,17 @@ class TooSlowError(ApiError):
     """No answer within the request's time."""
 
     status: ClassVar[int] = 504
+
+
+def release(error: BaseException) -> None:
+    """Have an error, and those it comes from, keep nothing of what their functions were working on.
+
+    One that is kept, or that its own frames refer to, would hold a model's answer until the collector comes by.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        traceback.clear_frames(found.__traceback__)
+        found = found.__cause__ or found.__context__
 
 
 def of_serving(error: ServingError) -> ApiError:

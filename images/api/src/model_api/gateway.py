@@ -12,7 +12,7 @@ import orjson
 
 from model_api import answers, facts, inputs
 from model_api.batcher import Answered, Batcher, Share
-from model_api.errors import InputError, ModelError, NotReadyError, of_serving
+from model_api.errors import InputError, ModelError, NotReadyError, of_serving, release
 from model_api.knowledge import Knowledge
 from model_api.room import NeverFitsError, NoRoomError
 from model_description.protos import serving_pb2
@@ -251,20 +251,25 @@ class Gateway:
         message = await write_aside(self.aside, call.texts * TEXT_BYTES, self._request, call)
         room = self._servers.room
         expected = call.rows * self._row_bytes.get(call.signature.name, 0)
-        for size in (expected, room.most_bytes):
-            try:
-                async with room.expecting(size):
-                    reply = await self._servers.call("Predict", message, max(0.001, deadline - time.monotonic()))
-                    result = await read_aside(self.aside, reply, _result)
-                    return self._kept(call, result, len(reply))
-            except NoRoomError as error:
-                # Its traceback has what was answered, which would be waited for below.
-                refusal = error.with_traceback(None)
-            except NeverFitsError:
-                # The parts that are asked for next take their turns.
-                self._row_bytes[call.signature.name] = max(expected, room.most_bytes) // call.rows + 1
-                raise
-        raise refusal
+        try:
+            return await self._attempt(call, message, expected, deadline)
+        except NoRoomError as error:
+            # It has what was answered, which would be held while all the room is waited for below.
+            release(error)
+        return await self._attempt(call, message, room.most_bytes, deadline)
+
+    async def _attempt(self, call: Call, message: bytes, size: int, deadline: float) -> Result:
+        """Ask a server once there is room for an answer of about so many bytes."""
+        room = self._servers.room
+        try:
+            async with room.expecting(size):
+                reply = await self._servers.call("Predict", message, max(0.001, deadline - time.monotonic()))
+                result = await read_aside(self.aside, reply, _result)
+                return self._kept(call, result, len(reply))
+        except NeverFitsError:
+            # The parts that are asked for next take their turns.
+            self._row_bytes[call.signature.name] = max(size, room.most_bytes) // call.rows + 1
+            raise
 
     def _request(self, call: Call) -> bytes:
         request = serving_pb2.PredictRequest(output_filter=call.outputs)

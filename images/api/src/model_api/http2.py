@@ -123,6 +123,10 @@ class Connection(asyncio.Protocol):
         except asyncio.CancelledError:
             self._end(stream, frames.CANCEL)
             raise
+        except ServingError:
+            # Its traceback has this frame: the error would keep itself, and what had come of the answer.
+            del stream
+            raise
 
     def _expire(self, number: int) -> None:
         stream = self._streams.get(number)
@@ -248,7 +252,7 @@ class Connection(asyncio.Protocol):
         except ServingError as error:
             self._end(stream, frames.CANCEL)
             if not stream.answer.done():
-                stream.answer.set_exception(error)
+                stream.answer.set_exception(error.with_traceback(None))
             return
         stream.held_bytes += len(content)
         stream.content += content

@@ -35,7 +35,11 @@ class Aside:
         loop = asyncio.get_running_loop()
         # The bytes are taken until the thread is done with them, though its caller may have left.
         running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._give, size))
-        return await asyncio.wrap_future(running)
+        try:
+            return await asyncio.wrap_future(running)
+        finally:
+            # An error has this frame in its traceback: it would keep itself, and all it was about, for the collector.
+            del running
 
     async def _take(self, size: int) -> None:
         if not self._waiting and size <= self._left_bytes:
