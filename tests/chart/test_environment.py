@@ -387,3 +387,27 @@ def test_limits_of_the_server_are_told_to_the_drop_in_alone(default: Rendered) -
     limits = {"grpc": {"maxConcurrentCalls": 5, "messageTimeoutSeconds": "0.5"}}
     flags = render({"server": {"image": drop_in, "limits": limits}}).container("server")["args"]
     assert {"--grpc_max_concurrent_calls=5", "--grpc_message_timeout_seconds=0.5"} <= set(flags)
+
+
+@pytest.mark.parametrize("limit", ["2", 1.5, "500m"])
+def test_tensorflow_computes_on_as_many_threads_as_a_container_may_use_cpus(limit: object) -> None:
+    limited = {"resources": {"limits": {"cpu": limit}}}
+    rendered = render({"training": limited, "server": limited})
+    told = {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1"}}
+    for container in (
+        rendered.container("training"),
+        rendered.container("training", "server"),
+        rendered.container("server", "server"),
+    ):
+        found = {item["name"]: item.get("valueFrom") for item in container["env"]}
+        assert [found.get(f"TF_NUM_{kind}_THREADS") for kind in ("INTRAOP", "INTEROP")] == [told, told]
+
+
+def test_threads_are_nobodys_business_without_a_limit_and_the_users_where_they_say_so() -> None:
+    own = {"name": "TF_NUM_INTRAOP_THREADS", "value": "3"}
+    limited = {"resources": {"limits": {"cpu": "2"}}, "extraEnv": [own]}
+    env = render({"server": limited}).container("server", "server")["env"]
+    assert [item for item in env if item["name"] == own["name"]] == [own]
+    rendered = render({})
+    for container in (rendered.container("training"), rendered.container("server", "server")):
+        assert not [item for item in container["env"] if item["name"].startswith("TF_NUM_")]

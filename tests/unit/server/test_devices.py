@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from model_server import flags, startup
+from model_server import cpus, flags, startup
 
 SOURCES = [Path(__file__).parents[3] / folder for folder in ("images/server/src", "model/trainer/src")]
 
@@ -22,6 +22,23 @@ def test_memory_of_a_gpu_grows_unless_a_share_is_asked_for(arguments: list[str],
     config = startup._session_config(flags.parse(["--model_name=m", "--model_base_path=/m", *arguments]))
     assert config.gpu_options.per_process_gpu_memory_fraction == fraction
     assert config.gpu_options.allow_growth is grows
+
+
+@pytest.mark.parametrize(
+    ("arguments", "threads"),
+    [
+        ([], (3, 3)),
+        (["--tensorflow_intra_op_parallelism=5"], (5, 3)),
+        (["--tensorflow_inter_op_parallelism=7"], (3, 7)),
+        (["--tensorflow_session_parallelism=2"], (2, 2)),
+    ],
+)
+def test_there_are_as_many_threads_as_cpus_the_container_may_use(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], threads: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(cpus, "usable", lambda: 3)
+    config = startup._session_config(flags.parse(["--model_name=m", "--model_base_path=/m", *arguments]))
+    assert (config.intra_op_parallelism_threads, config.inter_op_parallelism_threads) == threads
 
 
 def test_nothing_hides_a_gpu() -> None:

@@ -55,4 +55,5 @@
 # The user has no home directory, and the root file system is read-only.
 - name: HOME
   value: /tmp
+{{- include "tensorflow-model.threadsEnv" .Values.server }}
 {{- end }}

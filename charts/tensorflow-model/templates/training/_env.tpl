@@ -96,6 +96,7 @@ Environment of training, a recipe or any program: its folders, and each paramete
 # The user has no home directory, and the root file system is read-only.
 - name: HOME
   value: /tmp
+{{- include "tensorflow-model.threadsEnv" .root.Values.training }}
 {{- end }}
 
 {{/* Environment of the publisher. Takes dict "root" and "isScheduled". */}}
