@@ -127,8 +127,7 @@ def _session_config(flags: Flags) -> Any:
     config.gpu_options.allow_growth = not flags.per_process_gpu_memory_fraction
     if flags.tensorflow_session_config_file:
         config = config_messages.read(flags.tensorflow_session_config_file, config_messages.SessionConfig)
-    # TensorFlow itself counts the node's CPUs, whatever a container may use of them: more threads would only be held back
-    # in turns.
+    # TensorFlow counts the node's CPUs, whatever a container may use of them: more threads would only be held back.
     both = flags.tensorflow_session_parallelism
     config.intra_op_parallelism_threads = both or flags.tensorflow_intra_op_parallelism or cpus.usable()
     config.inter_op_parallelism_threads = both or flags.tensorflow_inter_op_parallelism or cpus.usable()
