@@ -73,7 +73,7 @@ def on_channel(port: int, test: Callable[[Channel], Awaitable[None]]) -> None:
     """Run a test with a channel to a port."""
 
     async def main() -> None:
-        channel = Channel("127.0.0.1", port, None, Room(1 << 20))
+        channel = Channel("127.0.0.1", port, None, Room(64 << 20))
         try:
             await test(channel)
         finally:
@@ -189,7 +189,7 @@ def against(server: Callable[[], Scripted], seconds: float) -> ServingError | No
 
     async def main() -> ServingError | None:
         listening = await asyncio.get_running_loop().create_server(accepted, "127.0.0.1", 0)
-        channel = Channel("127.0.0.1", listening.sockets[0].getsockname()[1], None, Room(1 << 20))
+        channel = Channel("127.0.0.1", listening.sockets[0].getsockname()[1], None, Room(64 << 20))
         try:
             async with asyncio.timeout(5):
                 await channel.call(b"/t/echo", b"?", seconds)
@@ -249,7 +249,7 @@ def test_name_that_no_certificate_can_have_is_told_and_tried_again(tmp_path: Pat
 
     async def main() -> None:
         listening = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
-        channel = Channel("127.0.0.1", listening.sockets[0].getsockname()[1], tls, Room(1 << 20))
+        channel = Channel("127.0.0.1", listening.sockets[0].getsockname()[1], tls, Room(64 << 20))
         try:
             for _ in range(2):
                 with pytest.raises(ServingError, match="label empty or too long"):

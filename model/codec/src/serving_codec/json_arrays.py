@@ -23,7 +23,18 @@ def fragment(array: NDArray[Any]) -> Any:
 
     NaN and infinity, which JSON has no words for, are null; a float32 has the digits it needs.
     """
+    if 0 in array.shape:
+        # Of no numbers at all, but perhaps of millions of lists of none.
+        return orjson.Fragment(empty(array.shape, ","))
     return array if array.size <= PIECE_ELEMENTS else orjson.Fragment(b"".join(_pieces(array)))
+
+
+def empty(shape: tuple[int, ...], separator: str) -> str:
+    """Return lists in lists, of a shape with a zero; of equal parts, and so in no time."""
+    text = "[]"
+    for size in reversed(shape[: shape.index(0)]):
+        text = "[" + (text + separator) * (size - 1) + text + "]"
+    return text
 
 
 def _pieces(array: NDArray[Any]) -> Iterator[bytes]:

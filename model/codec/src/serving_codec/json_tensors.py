@@ -16,12 +16,12 @@ import numpy as np
 import orjson
 
 from model_description.protos import serving_pb2
-from serving_codec import b64
+from serving_codec import b64, json_arrays
 from serving_codec.status import Code, ServingError, invalid_argument
 from serving_codec.tensors import NUMPY_BY_NUMBER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -469,54 +469,69 @@ def write_rows(outputs: Sequence[Output], *, halves: bool = False) -> str:
             raise invalid_argument(
                 f"Tensor name: {output.alias} has inconsistent batch size: {sizes[-1]} expecting: {sizes[0]}"
             )
-    cells = [_rows(output, halves=halves) for output in outputs]
+    for output in outputs:
+        _check_writable(output, halves=halves)
     if len(outputs) == 1:
-        rows = cells[0]
+        # The same words as of the whole.
+        written = _text(outputs[0], np.asarray(outputs[0].value))[1:-1]
     else:
         keys = [json.dumps(output.alias) for output in outputs]
-        rows = [
+        cells = [_rows(output, np.asarray(output.value)) for output in outputs]
+        written = ", ".join(
             "{" + ", ".join(f"{key}: {cell}" for key, cell in zip(keys, row, strict=True)) + "}"
             for row in zip(*cells, strict=True)
-        ]
-    return '{\n    "predictions": [' + ", ".join(rows) + "\n    ]\n}"
+        )
+    return '{\n    "predictions": [' + written + "\n    ]\n}"
 
 
 def write_columns(outputs: Sequence[Output], *, halves: bool = False) -> str:
     """Return `{"outputs": ...}`: a bare value for a single output, an object by alias for several; see write_rows."""
+    for output in outputs:
+        _check_writable(output, halves=halves)
     if len(outputs) == 1:
-        return '{\n    "outputs": ' + _whole(outputs[0], halves=halves) + "\n}"
-    named = ",\n        ".join(f"{json.dumps(output.alias)}: {_whole(output, halves=halves)}" for output in outputs)
+        return '{\n    "outputs": ' + _text(outputs[0], np.asarray(outputs[0].value)) + "\n}"
+    named = ",\n        ".join(f"{json.dumps(one.alias)}: {_text(one, np.asarray(one.value))}" for one in outputs)
     return '{\n    "outputs": {\n        ' + named + "\n    }\n}"
 
 
-def _whole(output: Output, *, halves: bool) -> str:
-    return _nested(_texts(output, halves=halves), np.shape(output.value))
+def _check_writable(output: Output, *, halves: bool) -> None:
+    if output.dtype not in (WRITABLE | HALVES if halves else WRITABLE):
+        raise invalid_argument(f"Failed to write JSON value for tensor type: {_type_name(output.dtype)}")
 
 
-def _rows(output: Output, *, halves: bool) -> list[str]:
-    """Return the text of each entry of axis 0."""
-    texts, (count, *shape) = _texts(output, halves=halves), np.shape(output.value)
-    size = math.prod(shape)
-    return [_nested(texts[i * size : (i + 1) * size], tuple(shape)) for i in range(count)]
+def _rows(output: Output, value: NDArray[Any]) -> Iterator[str]:
+    """Yield the text of each entry of axis 0."""
+    size = math.prod(value.shape[1:])
+    if not 0 < size <= PIECE_ELEMENTS:
+        yield from (_text(output, np.asarray(row)) for row in value)
+        return
+    step = PIECE_ELEMENTS // size
+    for start in range(0, len(value), step):
+        texts = _piece_texts(output, value[start : start + step].ravel())
+        yield from (_nested(texts[i : i + size], value.shape[1:]) for i in range(0, len(texts), size))
+
+
+def _text(output: Output, value: NDArray[Any]) -> str:
+    """Return a tensor as lists in lists; no more of its elements are texts of their own at once than of a piece."""
+    if 0 in value.shape:
+        return json_arrays.empty(value.shape, ", ")
+    if value.size <= PIECE_ELEMENTS:
+        return _nested(_piece_texts(output, value.ravel()), value.shape)
+    size = value.size // len(value)
+    if size > PIECE_ELEMENTS:
+        parts = [_text(output, row) for row in value]
+    else:
+        step = PIECE_ELEMENTS // size
+        # Without the brackets of the rows themselves.
+        parts = [_text(output, value[start : start + step])[1:-1] for start in range(0, len(value), step)]
+    return "[" + ", ".join(parts) + "]"
 
 
 def _nested(texts: list[str], shape: tuple[int, ...]) -> str:
     """Return texts in row order as lists in lists."""
     for size in reversed(shape):
-        groups = range(len(texts) // size) if size else range(math.prod(shape[: shape.index(0)]))
-        texts = ["[" + ", ".join(texts[i * size : (i + 1) * size]) + "]" for i in groups]
+        texts = ["[" + ", ".join(texts[i : i + size]) + "]" for i in range(0, len(texts), size)]
     return texts[0]
-
-
-def _texts(output: Output, *, halves: bool) -> list[str]:
-    """Return the text of every element, in row order."""
-    if output.dtype not in (WRITABLE | HALVES if halves else WRITABLE):
-        raise invalid_argument(f"Failed to write JSON value for tensor type: {_type_name(output.dtype)}")
-    flat = np.asarray(output.value).ravel()
-    if flat.size <= PIECE_ELEMENTS:
-        return _piece_texts(output, flat)
-    pieces = (flat[start : start + PIECE_ELEMENTS] for start in range(0, flat.size, PIECE_ELEMENTS))
-    return [text for piece in pieces for text in _piece_texts(output, piece)]
 
 
 def _piece_texts(output: Output, flat: NDArray[Any]) -> list[str]:
