@@ -83,7 +83,7 @@ class Computing:
         if self.error is not None:
             raise self.error
         outputs = self.compute(call.inputs)
-        return Result(outputs, call.version or self.labels.get(call.label, max(self.versions)))
+        return Result(outputs, call.version or self.labels.get(call.label, max(self.versions)), 1)
 
     run = run_as_asked
 

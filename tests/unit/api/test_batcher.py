@@ -38,7 +38,7 @@ class Model:
         self.calls: list[int] = []
         self.go = asyncio.Event()
 
-    async def ask(self, signature: Signature, tensors: Tensors, seconds: float) -> tuple[Tensors, int]:
+    async def ask(self, signature: Signature, tensors: Tensors, seconds: float) -> tuple[Tensors, int, int]:
         """Return the rows as scores; refuse a batch with a negative number."""
         assert signature is SIGNATURE
         assert seconds > 0
@@ -47,7 +47,7 @@ class Model:
         await self.go.wait()
         if (rows < 0).any():
             raise InputError("negative")
-        return {"y": rows}, 7
+        return {"y": rows}, 7, rows.nbytes
 
 
 def most(rows: int) -> Callable[[Signature], int]:
@@ -198,7 +198,7 @@ def test_an_answer_that_is_refused_is_let_go_before_its_callers_are_told_and_ask
     async def story() -> None:
         answered: list[weakref.ref[Any]] = []
 
-        async def ask(_signature: Signature, tensors: Tensors, _seconds: float) -> tuple[Tensors, int]:
+        async def ask(_signature: Signature, tensors: Tensors, _seconds: float) -> tuple[Tensors, int, int]:
             assert not any(one() is not None for one in answered)
             outputs = {"y": np.zeros(len(tensors["x"]) + 1)}
             answered.append(weakref.ref(outputs["y"]))

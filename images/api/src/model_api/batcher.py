@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from model_description.signature import Signature
 
     Tensors = Mapping[str, NDArray[Any]]
-    # Asks the model about tensors (row, ...) within seconds; returns its outputs (row, ...) and the version.
-    Ask = Callable[[Signature, Tensors, float], Awaitable[tuple[Tensors, int]]]
+    # Asks about tensors (row, ...) within seconds; returns the outputs (row, ...), the version and the outputs' size.
+    Ask = Callable[[Signature, Tensors, float], Awaitable[tuple[Tensors, int, int]]]
 
 # One call under way for each server joins most: with two, 32 callers got 0.54 of the floor in place of 0.62
 # (docs/performance.md). A second goes out where a whole batch waits, or where a call takes so long that the way to the
@@ -36,16 +36,16 @@ MAXIMUM_EXTRA_CALLS = 40
 
 @dataclass(eq=False, slots=True)
 class Answered:
-    """The outputs (row, ...) of one call, the version that gave them, and what was made of all rows at once."""
+    """The outputs (row, ...) of one call, the version that gave them, and what was made of all rows at once.
+
+    `size` is in bytes, as `gateway.Result` has it.
+    """
 
     outputs: Tensors
     version: int
     rows: int
+    size: int
     made: dict[Hashable, Any] = field(default_factory=dict)
-    size: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.size = sum([rows.nbytes for rows in self.outputs.values()])
 
 
 @dataclass(eq=False, slots=True)
@@ -288,14 +288,14 @@ class Batcher:
         # The longest: who has less is told by the timer, and the others still get what was computed.
         seconds = max(item.deadline for item in batch) - asyncio.get_running_loop().time()
         try:
-            outputs, version = await self._ask(batch[0].signature, tensors, max(0.001, seconds))
+            outputs, version, answer_bytes = await self._ask(batch[0].signature, tensors, max(0.001, seconds))
         except Exception as error:  # noqa: BLE001 - every caller is told, each by its own future
             release(error)
             await self._tell(batch, error, call)
             # The error's callers have this frame with it.
             del batch, tensors, names, call
             return
-        whole, start = Answered(outputs, version, sum([item.rows for item in batch])), 0
+        whole, start = Answered(outputs, version, sum([item.rows for item in batch]), answer_bytes), 0
         for item in batch:
             end = start + item.rows
             if not item.answer.done():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,14 +15,14 @@ from model_api import answers, facts, inputs
 from model_api.batcher import Answered, Batcher, Share
 from model_api.errors import InputError, ModelError, NotReadyError, of_serving, release
 from model_api.knowledge import Knowledge
-from model_api.room import NeverFitsError, NoRoomError
+from model_api.room import NeverFitsError, NoRoomError, check_fits
 from model_description.protos import serving_pb2
 from serving_codec import tensors
 from serving_codec.status import ServingError
 from serving_http.aside import Aside
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -45,8 +46,10 @@ READING_FACTOR = 24
 # The same of what is written, for one caller and for all of a call at once; JSON takes so many times an output's bytes.
 SMALL_OUTPUT_BYTES, SHARED_OUTPUT_BYTES = 64 << 10, 256 << 10
 WRITING_FACTOR = 8
-# A text takes as long as so many bytes of numbers.
-TEXT_BYTES = 16
+# A text takes as long as so many bytes of numbers; so do an output, or an input, by itself, and a class told by name.
+TEXT_BYTES, TENSOR_BYTES, CLASS_BYTES = 16, 128, 48
+# What is made of all rows of a call, for its callers together: more of it is another wish for each, and made for none.
+MOST_SHARED = 2
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Result:
-    """A model's outputs by name, and the version that gave them."""
+    """A model's outputs by name, the version that gave them, and about how many bytes of numbers they are as long as.
+
+    A text counts with its bytes, an output with what it costs to begin with, and a list of nothing as one text.
+    """
 
     outputs: Tensors
     version: int
+    size: int
 
 
 class Gateway:
@@ -154,9 +161,16 @@ class Gateway:
         answering = [
             known if share.version == known.version else await self.knowledge.of(share.version) for share in shares
         ]
-        version, size = shares[-1].version, sum(share.size for share in shares)
         parts = list(zip(shares, answering, strict=True))
-        return await write_aside(self.aside, size, _written, given, parts, top), version
+        listed = sum([_listed_bytes(one, share, top) * (share.end - share.start) for share, one in parts])
+        most = self.config.max_held_answer_bytes
+        if top and listed > most:
+            raise InputError(
+                f"top: {given.count} answers of so many classes would be larger than {most} bytes "
+                "(max_held_answer_bytes): ask about less at once"
+            )
+        size = listed + sum([share.size for share in shares])
+        return await write_aside(self.aside, size, _written, given, parts, top), shares[-1].version
 
     async def _each(self, calls: Sequence[Any]) -> list[Any]:
         if len(calls) == 1:
@@ -175,19 +189,20 @@ class Gateway:
             return await self._batcher.submit(signature, group.tensors, count, self.config.request_timeout_seconds)
         if not signature.has_rows:
             result = await self.run(Call(signature, group.tensors))
-            return _alone({name: value[np.newaxis] for name, value in result.outputs.items()}, result.version, 1)
+            rows = {name: value[np.newaxis] for name, value in result.outputs.items()}
+            return Share(Answered(rows, result.version, 1, result.size), 0, 1)
         size = next(iter(signature.inputs.values())).first_axis or 1
         size = 1 if size < 0 else size
         step = size if signature.fixed_rows else 1
         calls = [self._fixed(signature, group.tensors, start, size, step) for start in range(0, count, step)]
         parts = await self._each(calls)
-        outputs = {name: [row for part, _ in parts for row in part[name]] for name in parts[0][0]}
+        outputs = {name: [row for part, _, _ in parts for row in part[name]] for name in parts[0][0]}
         rows = {name: _stacked(listed[:count]) for name, listed in outputs.items()}
-        return _alone(rows, parts[-1][1], count)
+        return Share(Answered(rows, parts[-1][1], count, sum(size for _, _, size in parts)), 0, count)
 
     async def _fixed(
         self, signature: Signature, given: Tensors, start: int, size: int, step: int
-    ) -> tuple[dict[str, list[NDArray[Any]]], int]:
+    ) -> tuple[dict[str, list[NDArray[Any]]], int, int]:
         """Ask about `step` rows alone, made up to the `size` every call must have; return each output's rows."""
         chosen = {name: rows[start : start + step] for name, rows in given.items()}
         count = len(next(iter(chosen.values())))
@@ -201,7 +216,7 @@ class Gateway:
             has_rows = value.ndim > 0 and value.shape[0] == size
             # An output without a row axis is the whole answer of a row that was asked about alone.
             outputs[name] = list(value[:count]) if has_rows else [value] * count
-        return outputs, result.version
+        return outputs, result.version, result.size
 
     # ---- every protocol
 
@@ -225,14 +240,14 @@ class Gateway:
             if len(rows) == 1 and 0 < count <= self.config.batch_size:
                 seconds = self.config.request_timeout_seconds
                 share = await self._batcher.submit(call.signature, call.inputs, count, seconds)
-                return Result(share.outputs, share.version)
+                return Result(share.outputs, share.version, share.size)
         return await self._predict(call, self.config.request_timeout_seconds)
 
     async def raw(self, method: str, request: bytes, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         """Return a server's serialized reply to any of servers.METHODS; raise ServingError in its own words."""
         return await self._servers.call(method, request, timeout or self.config.request_timeout_seconds)
 
-    async def _ask(self, signature: Signature, given: Tensors, seconds: float) -> tuple[Tensors, int]:
+    async def _ask(self, signature: Signature, given: Tensors, seconds: float) -> tuple[Tensors, int, int]:
         """Ask about rows that may be several callers'; the answer must have as many."""
         count = len(next(iter(given.values())))
         try:
@@ -243,12 +258,13 @@ class Gateway:
             shape = result.outputs[name].shape if name in result.outputs else ()
             if not shape or shape[0] != count:
                 raise ModelError(f"the model returned {name} of shape {shape} for {count} rows")
-        return result.outputs, result.version
+        return result.outputs, result.version, result.size + count * len(result.outputs) * TENSOR_BYTES
 
     async def _predict(self, call: Call, seconds: float) -> Result:
         """Ask a server, once there is room for the answer; once more, alone, where others left too little after all."""
         deadline = time.monotonic() + seconds
-        message = await write_aside(self.aside, call.texts * TEXT_BYTES, self._request, call)
+        given = call.texts * TEXT_BYTES + len(call.inputs) * TENSOR_BYTES
+        message = await write_aside(self.aside, given, self._request, call)
         room = self._servers.room
         expected = call.rows * self._row_bytes.get(call.signature.name, 0)
         try:
@@ -264,8 +280,8 @@ class Gateway:
         try:
             async with room.expecting(size):
                 reply = await self._servers.call("Predict", message, max(0.001, deadline - time.monotonic()))
-                result = await read_aside(self.aside, reply, _result)
-                return self._kept(call, result, len(reply))
+                size = len(reply) + len(call.signature.outputs) * TENSOR_BYTES
+                return self._kept(call, await write_aside(self.aside, size, _result, reply, room.most_bytes))
         except NeverFitsError:
             # The parts that are asked for next take their turns.
             self._row_bytes[call.signature.name] = max(size, room.most_bytes) // call.rows + 1
@@ -285,13 +301,11 @@ class Gateway:
             tensors.fill(request.inputs[name], tensor, call.signature.inputs[name].dtype)
         return request.SerializeToString()
 
-    def _kept(self, call: Call, result: Result, size: int) -> Result:
-        """Return the result of a reply of so many bytes; it is counted, if it is large, for as long as it is used."""
-        name = call.signature.name
+    def _kept(self, call: Call, result: Result) -> Result:
+        """Return a result; it is counted, if it is large, for as long as it is used."""
+        name, size = call.signature.name, result.size
         if size > SMALL_OUTPUT_BYTES:
-            # Of texts an array has but the addresses.
-            sizes = [size if value.dtype == object else value.nbytes for value in result.outputs.values()]
-            self._servers.room.keep(list(zip(result.outputs.values(), sizes, strict=True)))
+            self._servers.room.keep(_held(result))
         if size > SMALL_OUTPUT_BYTES or name in self._row_bytes:
             self._row_bytes[name] = size // call.rows
         return result
@@ -323,27 +337,32 @@ async def write_aside(aside: Aside, size: int, function: Callable[..., Written],
     return await aside.run(WRITING_FACTOR * size, function, *arguments)
 
 
-def _alone(outputs: Tensors, version: int, count: int) -> Share:
-    return Share(Answered(outputs, version, count), 0, count)
-
-
 def _written(given: Inputs, shares: Sequence[tuple[Share, Known]], top: int) -> bytes:
     """Return the answers to a request's inputs in their order; each is written by itself (see json_arrays)."""
-    found: list[dict[str, Any]] = [{}] * given.count
+    written = [b""] * given.count
     for group, (share, known) in zip(given.groups, shares, strict=True):
         for position, answer in zip(group.positions, _answers(known, share, top), strict=True):
-            found[position] = answer
-    written = [orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY) for answer in found]
+            written[position] = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
     return written[0] if given.is_single else b'{"predictions":[%b]}' % b",".join(written)
 
 
-def _answers(known: Known, share: Share, top: int) -> list[dict[str, Any]]:
+def _listed_bytes(known: Known, share: Share, top: int) -> int:
+    """Return how many bytes the classes take that are told by name of a row."""
+    if (not top and known.task != "multilabel") or known.scores is None:
+        return 0
+    shape = share.whole.outputs[known.scores.name].shape
+    width = shape[-1] if len(shape) > 1 else 1
+    return CLASS_BYTES * (min(top, width) if top else width)
+
+
+def _answers(known: Known, share: Share, top: int) -> Iterable[dict[str, Any]]:
     """Return what /predict answers to a share's rows; made for all of a small call at once, by the first who asks."""
     whole, kind = share.whole, (known, top)
-    if whole.size > SHARED_OUTPUT_BYTES:
-        return answers.answers(known, share.outputs, top)
+    row_bytes = _listed_bytes(known, share, top) + whole.size // whole.rows
+    if row_bytes * whole.rows > SHARED_OUTPUT_BYTES:
+        return _answers_in_parts(known, share, top, max(1, SHARED_OUTPUT_BYTES // row_bytes))
     made: list[dict[str, Any]] | None = whole.made.get(kind)
-    if made is None:
+    if made is None and len(whole.made) < MOST_SHARED:
         try:
             made = answers.answers(known, whole.outputs, top)
         except ModelError:
@@ -353,10 +372,47 @@ def _answers(known: Known, share: Share, top: int) -> list[dict[str, Any]]:
     return made[share.start : share.end] if made else answers.answers(known, share.outputs, top)
 
 
-def _result(reply: bytes) -> Result:
+def _answers_in_parts(known: Known, share: Share, top: int, rows: int) -> Iterator[dict[str, Any]]:
+    """Yield the answers to a share's rows, made of so many at once: they may take ten times what was answered."""
+    own = share.outputs
+    for start in range(0, share.end - share.start, rows):
+        part = {name: values[start : start + rows] for name, values in own.items()}
+        try:
+            made = answers.answers(known, part, top)
+        except ModelError:
+            # Of the whole it says which row it is.
+            answers.answers(known, own, top)
+            raise
+        yield from made
+
+
+def _result(reply: bytes, most_bytes: int) -> Result:
     response = serving_pb2.PredictResponse.FromString(reply)
+    if len(reply) > SMALL_OUTPUT_BYTES:
+        # Before they are read: a number of eight bytes may be one of the reply, and a text of none two.
+        check_fits(sum(map(tensors.claimed_bytes, response.outputs.values())), most_bytes)
     outputs = {name: tensors.to_numpy(tensor) for name, tensor in sorted(response.outputs.items())}
-    return Result(outputs, response.model_spec.version.value)
+    size = max(len(reply), sum(map(_bytes_of, outputs.values())))
+    return Result(outputs, response.model_spec.version.value, size)
+
+
+def _bytes_of(value: NDArray[Any]) -> int:
+    """Return what a tensor takes, and to write: of nothing there may be millions of lists."""
+    if not value.size and value.ndim:
+        return TEXT_BYTES * math.prod(value.shape[: value.shape.index(0)])
+    # Of a text an array has but the address.
+    return value.size * tensors.STRING_BYTES if value.dtype == object else value.nbytes
+
+
+def _held(result: Result) -> list[tuple[NDArray[Any], int]]:
+    """Return the arrays of a result with the bytes of each: what numbers do not take of the whole, texts do."""
+    arrays = list(result.outputs.values())
+    sizes = list(map(_bytes_of, arrays))
+    texts = [index for index, array in enumerate(arrays) if array.dtype == object] or [0]
+    rest = (result.size - sum(sizes)) // len(texts)
+    for index in texts[: len(sizes)]:
+        sizes[index] += rest
+    return list(zip(arrays, sizes, strict=True))
 
 
 def _stacked(rows: list[NDArray[Any]]) -> NDArray[Any]:

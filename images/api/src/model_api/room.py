@@ -59,11 +59,7 @@ class Room:
 
         Raise NeverFitsError (OUT_OF_RANGE), or NoRoomError (RESOURCE_EXHAUSTED) where it is others that leave no room.
         """
-        if whole > self.most_bytes:
-            raise NeverFitsError(
-                Code.OUT_OF_RANGE,
-                f"the answer is larger than {self.most_bytes} bytes (max_held_answer_bytes): ask about less at once",
-            )
+        check_fits(whole, self.most_bytes)
         if self.held_bytes + size > self.most_bytes:
             raise NoRoomError(
                 Code.RESOURCE_EXHAUSTED,
@@ -119,6 +115,15 @@ class Room:
                 self._expected_bytes += size
                 turn.set_result(None)
             self._waiting.popleft()
+
+
+def check_fits(whole: int, most_bytes: int) -> None:
+    """Raise NeverFitsError (OUT_OF_RANGE) for an answer that is larger than all the room."""
+    if whole > most_bytes:
+        raise NeverFitsError(
+            Code.OUT_OF_RANGE,
+            f"the answer is larger than {most_bytes} bytes (max_held_answer_bytes): ask about less at once",
+        )
 
 
 def _owner(array: NDArray[Any]) -> NDArray[Any]:

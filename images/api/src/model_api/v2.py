@@ -25,7 +25,7 @@ from model_api.errors import (
     NotReadyError,
     of_serving,
 )
-from model_api.gateway import Call, read_aside, write_aside
+from model_api.gateway import TENSOR_BYTES, Call, read_aside, write_aside
 from model_api.reply import Reply
 from model_description.protos import serving_pb2
 from serving_codec.status import Code, ServingError
@@ -176,7 +176,7 @@ class V2:
         # All outputs are asked for without naming them, so that the request may travel with others.
         names = () if set(wanted) == set(signature.outputs) else tuple(wanted)
         result = await self._gateway.run(Call(signature, tensors, target.version, outputs=names))
-        size = sum(value.nbytes for value in result.outputs.values())
+        size = result.size + TENSOR_BYTES * len(result.outputs)
         return await write_aside(self._gateway.aside, size, _response, target.model, identity, wanted, result)
 
 

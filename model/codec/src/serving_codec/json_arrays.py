@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -27,6 +27,11 @@ def fragment(array: NDArray[Any]) -> Any:
         # Of no numbers at all, but perhaps of millions of lists of none.
         return orjson.Fragment(empty(array.shape, ","))
     return array if array.size <= PIECE_ELEMENTS else orjson.Fragment(b"".join(_pieces(array)))
+
+
+def joined(lists: Iterable[list[Any]]) -> Any:
+    """Return lists, none of them empty, as one that is written by now, as an orjson.Fragment."""
+    return orjson.Fragment(b"[%b]" % b",".join([orjson.dumps(piece)[1:-1] for piece in lists]))
 
 
 def empty(shape: tuple[int, ...], separator: str) -> str:
