@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorflow.core.framework import types_pb2
+from tensorflow_serving.apis import predict_pb2
 
-from model_server import saved_model
+from model_server import predict_reply, saved_model
 from model_server.saved_model import (
     QUICK_ELEMENTS,
     QUICK_SECONDS,
@@ -16,6 +19,8 @@ from model_server.saved_model import (
     SavedModel,
     SessionOptions,
 )
+from serving_codec import json_outputs
+from serving_codec.json_tensors import Output
 from serving_codec.status import Code, ServingError
 from tests.contract import models
 
@@ -117,7 +122,7 @@ def test_a_run_that_answers_much_is_not_quick_since_writing_it_is_not(known: Exp
 @pytest.mark.parametrize(
     "values",
     [
-        [b"x" * 100_000],
+        [np.array(b"x" * 100_000, object)],
         [np.array([b"x" * 100_000, b""], object)],
         [np.zeros((100_000, 0, 4), np.float32)],
         [np.zeros((1, 0), np.float32)] * 1000,
@@ -168,3 +173,19 @@ def test_a_deadline_ends_a_loop(model: SavedModel) -> None:
     with pytest.raises(ServingError) as late:
         run(model, "slow", timeout_ms=60)
     assert late.value.code is Code.DEADLINE_EXCEEDED
+
+
+def test_one_text_alone_keeps_the_nuls_at_its_end(tmp_path: Path) -> None:
+    v1 = tf.compat.v1
+    with v1.Graph().as_default(), v1.Session() as session:
+        text = v1.placeholder(tf.string, [], "text")
+        signature = v1.saved_model.predict_signature_def({"text": text}, {"text": tf.identity(text, "same")})
+        builder = v1.saved_model.Builder(str(tmp_path / "1"))
+        builder.add_meta_graph_and_variables(session, ["serve"], {"serving_default": signature})
+        builder.save()
+    model = SavedModel(tmp_path / "1", SessionOptions())
+    (answer,) = model.run({"text:0": np.array(b"ab\0\0", object)}, ["same:0"])
+    output = Output("text", types_pb2.DT_STRING, answer)
+    assert json_outputs.written([output], is_rows=False) == b'{\n    "outputs": "ab\\u0000\\u0000"\n}'
+    reply = predict_pb2.PredictResponse.FromString(predict_reply.serialized("m", 1, "s", [output]))
+    assert list(reply.outputs["text"].string_val) == [b"ab\0\0"]

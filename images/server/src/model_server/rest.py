@@ -20,7 +20,7 @@ from google.protobuf import json_format
 from model_server import examples, grpc_service, metrics, predict
 from model_server.rest_body import Body
 from model_server.saved_model import elements_of
-from serving_codec import json_examples, json_tensors
+from serving_codec import json_examples, json_outputs, json_tensors
 from serving_codec.paths import Choice, Request, parse_path
 from serving_codec.status import Code, ServingError, invalid_argument
 from serving_http import content
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from model_server.predict import Options
     from model_server.saved_model import Runner
     from serving_codec.json_tensors import Output
+    from serving_codec.pieces import Buffer
     from serving_http.limits import Limits
     from serving_http.messages import Request as HttpRequest
 
@@ -73,7 +74,7 @@ class _MayTakeLongError(Exception):
     One that has run already, and only has to be answered, has a `rest`.
     """
 
-    def __init__(self, rest: Callable[[], str] | None = None) -> None:
+    def __init__(self, rest: Callable[[], Buffer] | None = None) -> None:
         super().__init__()
         self.rest = rest
 
@@ -148,7 +149,7 @@ class App:
         return await asyncio.get_running_loop().run_in_executor(executor, answer)
 
     def _answer(
-        self, method: str, target: str, body: Body, *, may_take_long: bool, rest: Callable[[], str] | None = None
+        self, method: str, target: str, body: Body, *, may_take_long: bool, rest: Callable[[], Buffer] | None = None
     ) -> Reply:
         """Answer, and count the request and its time; one that may take long and must not raises _MayTakeLongError."""
         start = time.perf_counter_ns()
@@ -159,7 +160,7 @@ class App:
                 return Reply(400, b"", headers=self._cors)
             model, api = request.model, request.action if request.action in {"predict", "classify", "regress"} else ""
             if rest is not None:
-                return Reply(200, _encoded(rest()), headers=self._cors)
+                return Reply(200, rest(), headers=self._cors)
             return Reply(200, self._content(request, body, may_take_long=may_take_long), headers=self._cors)
         except _MayTakeLongError:
             counted = False
@@ -177,7 +178,7 @@ class App:
             if counted and code is Code.OK:
                 metrics.REQUEST_LATENCY.observe((time.perf_counter_ns() - start) / 1000, model, api, "REST")
 
-    def _content(self, request: Request, body: Body, *, may_take_long: bool) -> bytes:
+    def _content(self, request: Request, body: Body, *, may_take_long: bool) -> Buffer:
         if not may_take_long and request.action in {"classify", "regress"}:
             raise _MayTakeLongError
         match request.action:
@@ -186,10 +187,9 @@ class App:
             case "metadata":
                 return self._metadata(request, may_take_long=may_take_long)
             case "predict":
-                text = self._predict(request, body, may_take_long=may_take_long)
+                return self._predict(request, body, may_take_long=may_take_long)
             case _:
-                text = self._examples(request, body.content)
-        return _encoded(text)
+                return self._examples(request, body.content).encode("utf-8", "surrogateescape")
 
     def _status(self, request: Request) -> bytes:
         # A label in a status path is ignored.
@@ -217,7 +217,7 @@ class App:
                 text = self._metadata_texts[version.runner] = _metadata_text(request.model, version)
             return text
 
-    def _predict(self, request: Request, body: Body, *, may_take_long: bool) -> str:
+    def _predict(self, request: Request, body: Body, *, may_take_long: bool) -> Buffer:
         turn = self._turn_for(len(body.content))
         with turn:
             signature_name = body.signature_name()
@@ -237,9 +237,9 @@ class App:
             raise _MayTakeLongError(functools.partial(self._written, outputs, is_rows=is_rows))
         return self._written(outputs, is_rows=is_rows)
 
-    def _written(self, outputs: list[Output], *, is_rows: bool) -> str:
+    def _written(self, outputs: list[Output], *, is_rows: bool) -> Buffer:
         with self._turn_for(elements_of([output.value for output in outputs]) * BYTES_FOR_A_NUMBER):
-            return json_tensors.write_rows(outputs) if is_rows else json_tensors.write_columns(outputs)
+            return json_outputs.written(outputs, is_rows=is_rows)
 
     def _turn_for(self, size: int) -> contextlib.AbstractContextManager[object]:
         """Return what one thread at a time holds while it reads or writes so many bytes of JSON."""
@@ -264,10 +264,6 @@ class App:
             result = infer(version.runner, signature_name, given, run, check_method=self._options.check_method)
         write = json_examples.write_classifications if is_classify else json_examples.write_regressions
         return write(result)
-
-
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
 
 
 def _metadata_text(model: str, version: Version) -> bytes:

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.client import pywrap_tf_session  # the calls Session.run itself makes
@@ -43,6 +44,8 @@ CALLABLE_SECONDS = 0.5
 RUNS_OF_DISTRUST = 100
 # Where it was quick and answered much, it depends on values, and not on luck: the next time it is ten times as many.
 DISTRUST_GROWTH = 10
+# One number alone is one of numpy's, which is as good as an array.
+ARRAYS = (np.ndarray, np.generic)
 # A deadline nearer than this is always the session's to watch.
 NEAR_DEADLINE_MS = 50
 IN_CALLERS_THREAD = config_pb2.RunOptions(inter_op_thread_pool=-1).SerializeToString()
@@ -164,6 +167,8 @@ class SavedModel:
         except (TypeError, ValueError, KeyError) as error:
             raise ServingError(Code.INVALID_ARGUMENT, str(error)) from error
         else:
+            # One text alone is bytes, as the session returns it: numpy would take the NULs at its end for padding.
+            values = [value if isinstance(value, ARRAYS) else np.array(value, object) for value in values]
             self._learn(known, size, time.perf_counter_ns() - start, elements_of(values), is_here=is_here)
             return values
         finally:
@@ -268,10 +273,7 @@ def _within(timeout_ms: int | None) -> bytes:
 
 def elements_of(values: Sequence[Any]) -> int:
     """Return how many numbers there are to be written; names, lists and texts as so many as take as long."""
-    # One text alone is bytes, as the session returns it.
-    return sum([len(value) if isinstance(value, bytes) else _elements_of(value) for value in values]) + (
-        ELEMENTS_FOR_AN_OUTPUT * (len(values) - 1)
-    )
+    return sum([_elements_of(value) for value in values]) + ELEMENTS_FOR_AN_OUTPUT * (len(values) - 1)
 
 
 def _elements_of(value: NDArray[Any]) -> int:

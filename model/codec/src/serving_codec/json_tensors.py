@@ -454,12 +454,34 @@ def _type_name(dtype: int) -> str:
 
 # ---- writing
 
+ROWS_HEAD, ROWS_TAIL = '{\n    "predictions": ', "\n    ]\n}"
+COLUMN_HEAD, COLUMN_TAIL = '{\n    "outputs": ', "\n}"
+COLUMNS_HEAD, COLUMNS_BETWEEN, COLUMNS_TAIL = '{\n    "outputs": {\n        ', ",\n        ", "\n    }\n}"
+
 
 def write_rows(outputs: Sequence[Output], *, halves: bool = False) -> str:
     """Return `{"predictions": [...]}`: one entry for each row, a bare value for a single output.
 
     With `halves`, half and bfloat16 are written as any float is; upstream refuses them.
     """
+    check_rows(outputs)
+    check_writable(outputs, halves=halves)
+    # Of one output alone, the same words as of the whole.
+    written = whole_text(outputs[0])[1:-1] if len(outputs) == 1 else rows_text(outputs)
+    return f"{ROWS_HEAD}[{written}{ROWS_TAIL}"
+
+
+def write_columns(outputs: Sequence[Output], *, halves: bool = False) -> str:
+    """Return `{"outputs": ...}`: a bare value for a single output, an object by alias for several; see write_rows."""
+    check_writable(outputs, halves=halves)
+    if len(outputs) == 1:
+        return COLUMN_HEAD + whole_text(outputs[0]) + COLUMN_TAIL
+    named = [f"{json.dumps(output.alias)}: {whole_text(output)}" for output in outputs]
+    return COLUMNS_HEAD + COLUMNS_BETWEEN.join(named) + COLUMNS_TAIL
+
+
+def check_rows(outputs: Sequence[Output]) -> None:
+    """Raise INVALID_ARGUMENT, in upstream's words, for outputs that have not one number of rows."""
     sizes = []
     for output in outputs:
         if np.ndim(output.value) == 0:
@@ -469,34 +491,28 @@ def write_rows(outputs: Sequence[Output], *, halves: bool = False) -> str:
             raise invalid_argument(
                 f"Tensor name: {output.alias} has inconsistent batch size: {sizes[-1]} expecting: {sizes[0]}"
             )
+
+
+def check_writable(outputs: Sequence[Output], *, halves: bool) -> None:
+    """Raise INVALID_ARGUMENT, in upstream's words, for dtypes that are not written; see write_rows."""
     for output in outputs:
-        _check_writable(output, halves=halves)
-    if len(outputs) == 1:
-        # The same words as of the whole.
-        written = _text(outputs[0], np.asarray(outputs[0].value))[1:-1]
-    else:
-        keys = [json.dumps(output.alias) for output in outputs]
-        cells = [_rows(output, np.asarray(output.value)) for output in outputs]
-        written = ", ".join(
-            "{" + ", ".join(f"{key}: {cell}" for key, cell in zip(keys, row, strict=True)) + "}"
-            for row in zip(*cells, strict=True)
-        )
-    return '{\n    "predictions": [' + written + "\n    ]\n}"
+        if output.dtype not in (WRITABLE | HALVES if halves else WRITABLE):
+            raise invalid_argument(f"Failed to write JSON value for tensor type: {_type_name(output.dtype)}")
 
 
-def write_columns(outputs: Sequence[Output], *, halves: bool = False) -> str:
-    """Return `{"outputs": ...}`: a bare value for a single output, an object by alias for several; see write_rows."""
-    for output in outputs:
-        _check_writable(output, halves=halves)
-    if len(outputs) == 1:
-        return '{\n    "outputs": ' + _text(outputs[0], np.asarray(outputs[0].value)) + "\n}"
-    named = ",\n        ".join(f"{json.dumps(one.alias)}: {_text(one, np.asarray(one.value))}" for one in outputs)
-    return '{\n    "outputs": {\n        ' + named + "\n    }\n}"
+def rows_text(outputs: Sequence[Output]) -> str:
+    """Return the rows of several outputs: objects by alias."""
+    keys = [json.dumps(output.alias) for output in outputs]
+    cells = [_rows(output, np.asarray(output.value)) for output in outputs]
+    return ", ".join(
+        "{" + ", ".join(f"{key}: {cell}" for key, cell in zip(keys, row, strict=True)) + "}"
+        for row in zip(*cells, strict=True)
+    )
 
 
-def _check_writable(output: Output, *, halves: bool) -> None:
-    if output.dtype not in (WRITABLE | HALVES if halves else WRITABLE):
-        raise invalid_argument(f"Failed to write JSON value for tensor type: {_type_name(output.dtype)}")
+def whole_text(output: Output) -> str:
+    """Return all of an output as lists in lists."""
+    return _text(output, np.asarray(output.value))
 
 
 def _rows(output: Output, value: NDArray[Any]) -> Iterator[str]:

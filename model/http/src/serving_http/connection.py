@@ -235,7 +235,7 @@ class Connection(asyncio.Protocol):
         parts.append(self._front.date_close if self._is_last else self._front.date_keep)
         is_joined = len(reply.body) <= JOINED_BYTES
         if is_joined and method != "HEAD":
-            parts.append(reply.body)
+            parts.append(bytes(reply.body))
         self._transport.write(b"".join(parts))
         if not is_joined and method != "HEAD":
             self._transport.write(reply.body)

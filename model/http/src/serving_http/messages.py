@@ -35,7 +35,7 @@ class Reply(NamedTuple):
     """An answer; Content-Length, Date and Connection are added on the way out."""
 
     status: int
-    body: bytes
+    body: bytes | bytearray
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
