@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from model_api import config
+from model_api import knowledge as module
 from model_api.errors import ApiError
 from model_api.knowledge import Knowledge
 from model_description.protos import serving_pb2
@@ -21,6 +22,7 @@ class Servers:
 
     def __init__(self) -> None:
         self.asked: list[int] = []
+        self.signatures = serving_pb2.SignatureDefMap()
 
     async def call(self, method: str, request: bytes, _seconds: float) -> bytes:
         """Answer GetModelMetadata of version 1."""
@@ -28,11 +30,11 @@ class Servers:
         version = serving_pb2.GetModelMetadataRequest.FromString(request).model_spec.version.value
         self.asked.append(version)
         await asyncio.sleep(0)
-        if version != 1:
+        if version > 1:
             raise ServingError(Code.NOT_FOUND, f"no version {version}")
         reply = serving_pb2.GetModelMetadataResponse()
-        reply.model_spec.version.value = version
-        reply.metadata["signature_def"].value = serving_pb2.SignatureDefMap().SerializeToString()
+        reply.model_spec.version.value = 1
+        reply.metadata["signature_def"].value = self.signatures.SerializeToString()
         return reply.SerializeToString()
 
 
@@ -72,3 +74,18 @@ def test_a_version_is_looked_up_once_by_all_who_ask_and_a_failed_one_again(serve
 
     asyncio.run(ask())
     assert servers.asked == [1, 2, 2]
+
+
+def test_what_was_made_of_a_version_stays_while_its_servers_say_the_same(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AGAIN_SECONDS", -1.0)
+
+    async def ask() -> None:
+        knowledge = made(servers)
+        known = await knowledge.newest()
+        assert await knowledge.newest() is known
+        servers.signatures.signature_def["more"].method_name = "m"
+        assert await knowledge.newest() is not known
+
+    asyncio.run(ask())

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from model_api.config import Config
     from model_api.knowledge import Known
 
 MOST_BYTES = 8 << 20
@@ -165,5 +166,23 @@ def test_a_long_text_counts_with_its_bytes_while_it_is_used() -> None:
             # The thread that has read it tells before it is through.
             while room.held_bytes:  # noqa: ASYNC110 - and tells nobody of that
                 await asyncio.sleep(0.001)
+
+    asyncio.run(main())
+
+
+def test_what_is_told_of_a_version_is_made_once_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def told(known: Known, _config: Config) -> int:
+        made.append(known)
+        return known.version
+
+    async def main() -> None:
+        gateway, versions = gateway_of(even(1)), [known_as("raw"), known_as("raw")]
+        for known in versions:
+            monkeypatch.setattr(gateway.knowledge, "_current", known)
+            for _ in range(5):
+                assert await gateway.about(told) == (known, 1)
+        assert made == versions
 
     asyncio.run(main())

@@ -149,6 +149,13 @@ def test_signature_that_is_not_there_is_told(rest: ServingRest) -> None:
     assert error_of(reply) == (400, 'Serving signature name: "model_description" not found in signature def')
 
 
+def test_metadata_is_written_once_while_the_servers_say_the_same(rest: ServingRest, gateway: Computing) -> None:
+    first = handled(rest, f"{MODEL}/metadata").body
+    assert handled(rest, f"{MODEL}/metadata").body is first
+    gateway.versions[7] = gateway.versions[max(gateway.versions)]
+    assert json.loads(handled(rest, f"{MODEL}/metadata").body)["model_spec"]["version"] == "7"
+
+
 def test_metadata_hides_what_the_model_says_of_itself(rest: ServingRest) -> None:
     reply = handled(rest, f"{MODEL}/metadata")
     content = json.loads(reply.body)

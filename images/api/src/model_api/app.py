@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from model_api import inputs, openapi, page, pictures
+from model_api import facts, inputs, openapi, page, pictures
 from model_api.errors import ApiError, InputError, MethodError, NotFoundError
 from model_api.reply import Reply
 from model_api.serving_rest import ServingRest
@@ -23,6 +23,7 @@ from serving_http.content import ContentError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    from model_api.config import Config
     from model_api.gateway import Gateway
     from model_api.knowledge import Known
     from serving_http.messages import Request
@@ -65,8 +66,6 @@ class App:
             "/v1/models": ServingRest(gateway).handle,
             "/v2": V2(gateway).handle,
         }
-        # Of the current version.
-        self._document: tuple[Known, bytes] | None = None
 
     def answer(self, request: Request) -> http.Reply | Coroutine[Any, Any, http.Reply]:
         """Answer one request, a probe at once; no traceback leaves."""
@@ -154,20 +153,26 @@ class App:
         return await self._gateway.answer(known, inputs.group([row], known.served, is_single=True), top)
 
     async def _model(self, _request: Request) -> Reply:
-        facts, version = await self._gateway.model()
-        return Reply(200, orjson.dumps(facts, option=orjson.OPT_SERIALIZE_NUMPY), version=version)
+        known, body = await self._gateway.about(_facts)
+        return Reply(200, body, version=known.version)
 
     async def _openapi(self, _request: Request) -> Reply:
-        known = await self._gateway.known()
-        if self._document is None or self._document[0] is not known:
-            self._document = (known, orjson.dumps(openapi.document(known, self._gateway.config)))
-        return Reply(200, self._document[1], version=known.version)
+        known, body = await self._gateway.about(_document)
+        return Reply(200, body, version=known.version)
 
     async def _page(self, _request: Request) -> Reply:
         return page.try_it()
 
     async def _docs(self, _request: Request) -> Reply:
         return page.docs()
+
+
+def _facts(known: Known, config: Config) -> bytes:
+    return orjson.dumps(facts.of(config.model_name, known), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _document(known: Known, config: Config) -> bytes:
+    return orjson.dumps(openapi.document(known, config))
 
 
 def _new_id() -> bytes:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import orjson
 
-from model_api import answers, facts, inputs
+from model_api import answers, inputs
 from model_api.batcher import Answered, Batcher, Share
 from model_api.errors import InputError, ModelError, NotReadyError, of_serving, release
-from model_api.knowledge import Knowledge
+from model_api.knowledge import SMALL_BYTES, Knowledge
 from model_api.room import NeverFitsError, NoRoomError, check_fits
 from model_description.protos import serving_pb2
 from serving_codec import tensors
@@ -102,6 +102,8 @@ class Gateway:
         )
         # As answers come that are large: what a row of one takes, by the signature's name.
         self._row_bytes: dict[str, int] = {}
+        # As versions come: what was made of the last one.
+        self._made: dict[Callable[[Known, Config], Any], tuple[Known, Any]] = {}
         # As connections come and go.
         self._connected = 0.0
         self.is_draining = False
@@ -317,10 +319,15 @@ class Gateway:
             return self.config.batch_size
         return max(1, min(self.config.batch_size, self._servers.room.most_bytes // 2 // row_bytes))
 
-    async def model(self) -> tuple[dict[str, Any], int]:
-        """Return what /v1/model tells of the current version, and its number."""
+    async def about(self, function: Callable[[Known, Config], Written]) -> tuple[Known, Written]:
+        """Return the current version and what a function makes of it: once, however often it is asked for."""
         known = await self.knowledge.served()
-        return facts.of(self.config.model_name, known), known.version
+        made = self._made.get(function)
+        if made is None or made[0] is not known:
+            # As much as is told of it is written: its labels, or an example of a million numbers.
+            size = known.size * SMALL_OUTPUT_BYTES // SMALL_BYTES
+            made = self._made[function] = (known, await write_aside(self.aside, size, function, known, self.config))
+        return known, made[1]
 
 
 async def read_aside(aside: Aside, body: bytes, function: Callable[..., Read], *arguments: Any) -> Read:

@@ -33,6 +33,8 @@ FRESH_SECONDS = 1.0
 # When what is known of a version is looked at again, and how long a description counts that others do not give.
 AGAIN_SECONDS = 30.0
 HOLD_SECONDS = 5.0
+# What a model tells of itself, read and written within some milliseconds.
+SMALL_BYTES = 16 << 10
 SIGNATURES = "signature_def"
 
 
@@ -40,7 +42,8 @@ SIGNATURES = "signature_def"
 class Known:
     """A served version: its signatures, what it says of itself, and how /predict calls it.
 
-    `problem` says why /predict cannot ("" where it can); then there is no `signature`.
+    `problem` says why /predict cannot ("" where it can); then there is no `signature`. `source` is what it was read
+    from: the server's reply about its signatures, and its description, empty where it has none.
     """
 
     version: int
@@ -50,6 +53,12 @@ class Known:
     problem: str
     task: str
     labels: tuple[str, ...]
+    source: tuple[bytes, bytes] = (b"", b"")
+
+    @property
+    def size(self) -> int:
+        """Return how many bytes it was read from."""
+        return sum(map(len, self.source))
 
     @cached_property
     def served(self) -> Signature:
@@ -179,13 +188,13 @@ class Knowledge:
     async def _ask_newest(self) -> Known:
         # Before the answer: what comes during it is as fresh as it.
         self._asked = time.monotonic()
-        version, definitions = await self._metadata(self._config.model_version)
+        version, definitions, source = await self._metadata(self._config.model_version)
         met = self._versions.get(version)
         if met is None or _has_failed(met.lookup):
-            self._meet(version, self._learn(version, definitions))
+            self._meet(version, self._learn(version, definitions, source))
         elif met.lookup.done() and self._is_due(met, is_described=description_json.SIGNATURE in definitions):
             # Not before it is learned: who asks meanwhile is told what was known.
-            known = await self._learn(version, definitions)
+            known = await self._learn(version, definitions, source)
             self._versions[version] = self._met(_finished(known))
         self._current = await self.of(version)
         return self._current
@@ -207,10 +216,11 @@ class Knowledge:
         return is_news or met.generation != self._servers.found or now - met.learned > AGAIN_SECONDS
 
     async def _look_up(self, version: int) -> Known:
-        _, definitions = await self._metadata(version)
-        return await self._learn(version, definitions)
+        _, definitions, source = await self._metadata(version)
+        return await self._learn(version, definitions, source)
 
-    async def _metadata(self, version: int | None) -> tuple[int, Mapping[str, Any]]:
+    async def _metadata(self, version: int | None) -> tuple[int, Mapping[str, Any], bytes]:
+        """Return a version's number, its signatures, and the reply that tells them."""
         request = serving_pb2.GetModelMetadataRequest(metadata_field=[SIGNATURES])
         request.model_spec.name = self._config.model_name
         if version is not None:
@@ -221,17 +231,18 @@ class Knowledge:
             raise of_serving(error) from error
         response = serving_pb2.GetModelMetadataResponse.FromString(reply)
         definitions = serving_pb2.SignatureDefMap.FromString(response.metadata[SIGNATURES].value).signature_def
-        return response.model_spec.version.value, definitions
+        return response.model_spec.version.value, definitions, reply
 
-    async def _learn(self, version: int, definitions: Mapping[str, Any]) -> Known:
-        description, problem = None, ""
-        if description_json.SIGNATURE in definitions:
-            try:
-                description = description_json.parse(await self._description(version))
-            except DescriptionError as error:
-                # Kept, and not raised: the other protocols can still use its signatures.
-                problem = f"its description cannot be read: {error}"
-        known = self._joinable(_known(version, definitions, description, problem, self._config))
+    async def _learn(self, version: int, definitions: Mapping[str, Any], reply: bytes) -> Known:
+        is_described = description_json.SIGNATURE in definitions
+        source = (reply, await self._description(version) if is_described else b"")
+        before = self._read_from(version, source)
+        if before is not None:
+            return before
+        asked = (version, definitions, source, self._config)
+        # Megabytes of labels, of an example or of signatures take long to read.
+        is_large = sum(map(len, source)) > SMALL_BYTES
+        known = self._joinable(await asyncio.to_thread(_read, *asked) if is_large else _read(*asked))
         if self._is_known(known):
             return known
         if known.problem:
@@ -240,6 +251,14 @@ class Knowledge:
             inputs = ", ".join(f"{name} {spec}" for name, spec in known.served.inputs.items())
             LOG.info("model %s version %s: task %s, takes %s", self._config.model_name, version, known.task, inputs)
         return known
+
+    def _read_from(self, version: int, source: tuple[bytes, bytes]) -> Known | None:
+        """Return what is known of a version, where that was read from the same: what was made of it stays right."""
+        met = self._versions.get(version)
+        if met is None or not met.lookup.done() or _has_failed(met.lookup):
+            return None
+        known = met.lookup.result()
+        return known if known.source == source else None
 
     def _joinable(self, known: Known) -> Known:
         """Have versions with equal signatures share one, so that their requests still travel together."""
@@ -312,10 +331,15 @@ def _finished(known: Known) -> asyncio.Future[Known]:
     return future
 
 
-def _known(
-    version: int, definitions: Mapping[str, Any], description: Description | None, problem: str, config: Config
-) -> Known:
+def _read(version: int, definitions: Mapping[str, Any], source: tuple[bytes, bytes], config: Config) -> Known:
     """Return what is known of a version; what values say of the model comes before what it says itself."""
+    description, problem = None, ""
+    if description_json.SIGNATURE in definitions:
+        try:
+            description = description_json.parse(source[1])
+        except DescriptionError as error:
+            # Kept, and not raised: the other protocols can still use its signatures.
+            problem = f"its description cannot be read: {error}"
     signatures = saved_model.signatures_of(definitions)
     signature: Signature | None = None
     # A description is of one signature; of another that values name it says nothing.
@@ -330,4 +354,4 @@ def _known(
         problem = problem or str(error)
     if problem:
         signature = None
-    return Known(version, signatures, description, signature, problem, task, labels)
+    return Known(version, signatures, description, signature, problem, task, labels, source)

@@ -41,6 +41,8 @@ SIGNATURES = "signature_def"
 SMALL_BODY_BYTES = 64 << 10
 # What the largest body and the largest answer take beside themselves, about: they take turns.
 ASIDE_BYTES = 32 << 20
+# Signatures take so many times as long to tell as numbers.
+TOLD_FACTOR = 16
 # How long a label is taken to mean the version it meant, and how many are remembered: as many as servers may have.
 LABEL_SECONDS = 2.0
 MAXIMUM_LABELS = 64
@@ -64,6 +66,8 @@ class ServingRest:
         self._config = gateway.config
         # As labels are asked for: the version each has, and until when that is believed.
         self._labels: dict[str, tuple[int, float]] = {}
+        # What a server last said of its signatures, and what that is in REST's words.
+        self._told: tuple[bytes, Reply] | None = None
 
     async def handle(self, request: Request) -> Reply:
         """Answer a request below /v1/models; an error is {"error": upstream's words} with upstream's status.
@@ -139,26 +143,23 @@ class ServingRest:
         return Reply(200, json.dumps({"model_version_status": listed}, indent=1).encode() + b"\n")
 
     async def _metadata(self, choice: Choice) -> Reply:
-        version, signatures = await self._signatures(choice)
-        # What a model says of itself is no signature for clients.
-        signatures.signature_def.pop(description.SIGNATURE, None)
-        content = {
-            "model_spec": {"name": self._config.model_name, "signature_name": "", "version": str(version)},
-            "metadata": {
-                SIGNATURES: json_format.MessageToDict(
-                    signatures, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-                )
-            },
-        }
-        return Reply(200, json.dumps(content, indent=1).encode() + b"\n", version=version)
+        reply = await self._metadata_of(choice)
+        # What servers say of a version stays the same: it is written once.
+        if self._told is None or self._told[0] != reply:
+            size = TOLD_FACTOR * len(reply)
+            told = await write_aside(self._gateway.aside, size, _told, self._config.model_name, reply)
+            self._told = (reply, told)
+        return self._told[1]
 
-    async def _signatures(self, choice: Choice) -> tuple[int, serving_pb2.SignatureDefMap]:
+    async def _version(self, choice: Choice) -> int:
+        """Return the version that a choice means now."""
+        reply = await self._metadata_of(choice)
+        return serving_pb2.GetModelMetadataResponse.FromString(reply).model_spec.version.value
+
+    async def _metadata_of(self, choice: Choice) -> bytes:
         request = serving_pb2.GetModelMetadataRequest(metadata_field=[SIGNATURES])
         self._choose(request.model_spec, choice)
-        reply = await self._gateway.raw("GetModelMetadata", request.SerializeToString())
-        response = serving_pb2.GetModelMetadataResponse.FromString(reply)
-        signatures = serving_pb2.SignatureDefMap.FromString(response.metadata[SIGNATURES].value)
-        return response.model_spec.version.value, signatures
+        return await self._gateway.raw("GetModelMetadata", request.SerializeToString())
 
     def _choose(self, spec: serving_pb2.ModelSpec, choice: Choice) -> None:
         spec.name = self._config.model_name
@@ -200,7 +201,7 @@ class ServingRest:
         version, until = self._labels.get(choice.label, (0, 0.0))
         if time.monotonic() >= until:
             self._labels.pop(choice.label, None)
-            version, _ = await self._signatures(choice)
+            version = await self._version(choice)
             while len(self._labels) >= MAXIMUM_LABELS:
                 del self._labels[next(iter(self._labels))]
             self._labels[choice.label] = (version, time.monotonic() + LABEL_SECONDS)
@@ -251,6 +252,24 @@ class _Asked:
         document = self.document or json_tensors.parse(self.body)
         may_hold_booleans = json_tensors.may_hold_booleans(self.body)
         return json_tensors.read_inputs(document, numbers, may_hold_booleans=may_hold_booleans, halves=True)
+
+
+def _told(name: str, reply: bytes) -> Reply:
+    """Return what is told of a version's signatures, as a server said it."""
+    response = serving_pb2.GetModelMetadataResponse.FromString(reply)
+    signatures = serving_pb2.SignatureDefMap.FromString(response.metadata[SIGNATURES].value)
+    # What a model says of itself is no signature for clients.
+    signatures.signature_def.pop(description.SIGNATURE, None)
+    version = response.model_spec.version.value
+    content = {
+        "model_spec": {"name": name, "signature_name": "", "version": str(version)},
+        "metadata": {
+            SIGNATURES: json_format.MessageToDict(
+                signatures, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+            )
+        },
+    }
+    return Reply(200, json.dumps(content, indent=1).encode() + b"\n", version=version)
 
 
 def _with_examples(request: Any, document: dict[str, Any], method: str) -> bytes:
