@@ -12,7 +12,7 @@ import time
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from model_server.grpc_service import NO_DEADLINE, Deadline
 from serving_codec.status import Code, ServingError
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
+    from serving_codec.pieces import Buffer
     from serving_http.http2.request import Request
     from serving_http.http2.streams import Stream
 
+Result = TypeVar("Result")
 # A message that has not arrived whole by then is slow: it makes room when the budget is used up.
 SLOW_SECONDS = 2.0
 SWEEP_SECONDS = 0.25
@@ -34,6 +36,8 @@ LATE_SECONDS = 0.25
 # become three.
 MAXIMUM_WORDS_BYTES = 1024
 PREFIX_BYTES = 5
+# A reply is copied to its prefix up to this.
+JOINED_BYTES = 64 << 10
 # :status 200 (RFC 7541, appendix A).
 HEAD = b"\x88" + literal(b"content-type", b"application/grpc") + literal(b"grpc-accept-encoding", b"gzip, deflate")
 OK = literal(b"grpc-status", b"0")
@@ -186,11 +190,16 @@ class Call:
 
     # ---- answers
 
-    def answer(self, reply: bytes) -> None:
+    def answer(self, reply: Buffer) -> None:
         """Send a unary call's reply; it is over."""
         if self.is_over:
             return
-        self._stream.answer(HEAD, b"\0" + len(reply).to_bytes(4, "big") + reply, OK)
+        prefix = b"\0" + len(reply).to_bytes(4, "big")
+        if len(reply) <= JOINED_BYTES:
+            self._stream.answer(HEAD, prefix + reply, OK)
+        else:
+            self._stream.send(HEAD, prefix)
+            self._stream.answer(b"", reply, OK)
         self._over()
 
     def send(self, reply: bytes) -> None:
@@ -340,7 +349,7 @@ class Turns:
         self._free = threads
         self._waiting: dict[asyncio.Future[None], None] = {}
 
-    async def run(self, work: Callable[[], bytes], done: Callable[[], None]) -> bytes:
+    async def run(self, work: Callable[[], Result], done: Callable[[], None]) -> Result:
         """Return what work returns on a thread; `done` is called on the loop once nothing of it is held any more."""
         loop = asyncio.get_running_loop()
         try:
@@ -349,7 +358,7 @@ class Turns:
             done()
             raise
 
-        def over(_: Future[bytes]) -> None:
+        def over(_: Future[Result]) -> None:
             loop.call_soon_threadsafe(self._over, done)
 
         running = self._executor.submit(work)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from model_server.grpc_service import Answer, Deadline
     from model_server.manager import Manager
     from model_server.predict import Options
+    from serving_codec.pieces import Buffer
 
 LOG = logging.getLogger(__name__)
 PREDICTION, MODELS = "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"
@@ -286,11 +287,11 @@ class Methods:
         return OverTime(self._ledger, reflect, is_streaming=True)
 
 
-def _rest(rest: Callable[[], bytes], _message: bytes, _deadline: Deadline) -> bytes:
+def _rest(rest: Callable[[], Buffer], _message: bytes, _deadline: Deadline) -> Buffer:
     return rest()
 
 
-def _inflated_first(answer: Answer, message: bytes, most: int, deadline: Deadline) -> bytes:
+def _inflated_first(answer: Answer, message: bytes, most: int, deadline: Deadline) -> Buffer:
     return answer(inflated(message, most), deadline)
 
 

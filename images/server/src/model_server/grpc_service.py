@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import math
+import threading
 import time
 import zlib
 from dataclasses import dataclass
@@ -41,8 +42,9 @@ if TYPE_CHECKING:
     from model_server.predict import Options, Plan
     from model_server.saved_model import Runner
     from serving_codec.json_tensors import Output
+    from serving_codec.pieces import Buffer
 
-    Answer = Callable[[bytes, "Deadline"], bytes]
+    Answer = Callable[[bytes, "Deadline"], "Buffer"]
 
 LOG = logging.getLogger(__name__)
 SIGNATURE_DEF = "signature_def"
@@ -82,7 +84,7 @@ class MayTakeLongError(Exception):
     One that has run already, and only has to be answered, has a `rest`.
     """
 
-    def __init__(self, rest: Callable[[], bytes] | None = None) -> None:
+    def __init__(self, rest: Callable[[], Buffer] | None = None) -> None:
         super().__init__()
         self.rest = rest
 
@@ -97,10 +99,12 @@ class PredictionService:
         # For the life of the process.
         self._manager = manager
         self._options = options
+        # Python runs one thread at a time: more of them would only keep the event loop waiting for its turn.
+        self._turn = threading.Lock()
         # As versions come and go.
         self._signatures: WeakKeyDictionary[Runner, bytes] = WeakKeyDictionary()
 
-    def predict_at_once(self, message: bytes, deadline: Deadline) -> bytes:
+    def predict_at_once(self, message: bytes, deadline: Deadline) -> Buffer:
         """Run a signature on tensors where that is known to be quick; raise MayTakeLongError otherwise."""
         if _is_more_work(predict_pb2.PredictRequest, message, SMALL_WORK):
             raise MayTakeLongError
@@ -113,19 +117,19 @@ class PredictionService:
                 error.rest = functools.partial(_counted, "Predict", name, error.rest)
             raise
 
-    def predict(self, message: bytes, deadline: Deadline) -> bytes:
+    def predict(self, message: bytes, deadline: Deadline) -> Buffer:
         """Run a signature on tensors."""
         request = parsed(predict_pb2.PredictRequest, message)
         return _counted("Predict", request.model_spec.name, lambda: self._predict(request, message, deadline))
 
-    def classify(self, message: bytes, deadline: Deadline) -> bytes:
+    def classify(self, message: bytes, deadline: Deadline) -> Buffer:
         """Run a signature on examples and tell labels and scores."""
         asked = _of_examples(message)
         reply = classification_pb2.ClassificationResponse()
         infer = lambda: self._infer("Classify", examples.classify, reply, asked, deadline)  # noqa: E731
         return _counted("Classify", asked.request.model_spec.name, infer)
 
-    def regress(self, message: bytes, deadline: Deadline) -> bytes:
+    def regress(self, message: bytes, deadline: Deadline) -> Buffer:
         """Run a signature on examples and tell a value for each."""
         asked = _of_examples(message)
         reply = regression_pb2.RegressionResponse()
@@ -185,7 +189,7 @@ class PredictionService:
             written = self._signatures[version.runner] = signatures_of(version)
         return written
 
-    def _predict(self, request: Any, message: bytes, deadline: Deadline, *, at_once: bool = False) -> bytes:
+    def _predict(self, request: Any, message: bytes, deadline: Deadline, *, at_once: bool = False) -> Buffer:
         name, choice = _model_of(request)
         with self._manager.hold(name, choice) as version:
             model = version.runner
@@ -214,7 +218,7 @@ class PredictionService:
         plan: Plan,
         feeds: dict[str, NDArray[Any]],
         deadline: Deadline,
-    ) -> bytes:
+    ) -> Buffer:
         """Run a whole signature where that is known to be quick; raise MayTakeLongError otherwise."""
         name, version, signature_name = spec
         if not version.runner.is_quick(feeds, plan.fetches):
@@ -222,16 +226,18 @@ class PredictionService:
         run = predict.timed(version, name, "Predict", signature_name, deadline.remaining_ms())
         return self._written(spec, plan.run(feeds, run), at_once=True)
 
-    def _written(self, spec: tuple[str, Version, str], outputs: list[Output], *, at_once: bool) -> bytes:
+    def _written(self, spec: tuple[str, Version, str], outputs: list[Output], *, at_once: bool) -> Buffer:
         """Return the reply; raise MayTakeLongError, which has the rest, for a large one that is wanted at once."""
+        if not are_many(outputs):
+            return self._serialized(spec, outputs)
+        if at_once:
+            raise MayTakeLongError(functools.partial(self._written, spec, outputs, at_once=False))
+        with self._turn:
+            return self._serialized(spec, outputs)
+
+    def _serialized(self, spec: tuple[str, Version, str], outputs: list[Output]) -> Buffer:
         name, version, signature_name = spec
         as_content = self._options.as_tensor_content
-        if at_once and are_many(outputs):
-            raise MayTakeLongError(
-                functools.partial(
-                    predict_reply.serialized, name, version.number, signature_name, outputs, as_content=as_content
-                )
-            )
         return predict_reply.serialized(name, version.number, signature_name, outputs, as_content=as_content)
 
     def _infer(
@@ -448,7 +454,7 @@ def _serialized(reply: Any) -> bytes:
     return content
 
 
-def _counted(api: str, model: str, answer: Callable[[], bytes]) -> bytes:
+def _counted(api: str, model: str, answer: Callable[[], Buffer]) -> Buffer:
     """Return an answer, counted with its status and, when there is one, its time."""
     start = time.perf_counter_ns()
     status = OK

@@ -14,11 +14,12 @@ import numpy as np
 
 from model_description import dtypes
 from model_description.protos import serving_pb2
+from serving_codec.pieces import PIECE_BYTES
 from serving_codec.status import Code, ServingError, invalid_argument
 from serving_codec.varint import varint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -62,6 +63,10 @@ NUMPY_BY_NUMBER: dict[int, np.dtype[Any]] = {dtypes.NUMBERS[name]: dtype for nam
 _BITS = (serving_pb2.DT_HALF, serving_pb2.DT_BFLOAT16)
 # Values that are read without a pause, in some milliseconds.
 _PIECE = 1 << 16
+# What is written at once, in a millisecond.
+WRITTEN_ELEMENTS = 1 << 13
+# The tags of tensor_content and string_val.
+_CONTENT, _STRING = b"\x22", b"\x42"
 # The tags of the packed fields 5 and 6: as bytes, a million floats take 0.7 ms to fill instead of 47, and 8 to read
 # instead of 108.
 _PACKED: dict[int, tuple[bytes, str]] = {
@@ -145,11 +150,51 @@ def fill(proto: Any, array: NDArray[Any], dtype: str | int, *, as_content: bool 
     if number is None or number not in NUMPY_BY_NUMBER:
         raise ServingError(Code.UNIMPLEMENTED, f"A tensor of dtype {dtype} cannot be written")
     array = np.asarray(array)
+    _fill_form(proto, array, number)
+    _fill_values(proto, array, number, as_content=as_content)
+
+
+def written(array: NDArray[Any], number: int, *, as_content: bool) -> Iterator[bytes | memoryview]:
+    """Yield the parts of a TensorProto of many values as it is written: others have their turn between two of them.
+
+    A packed field may be written in several parts, which every parser puts together (protobuf's encoding guide).
+    """
+    proto, flat = serving_pb2.TensorProto(), array.ravel()
+    _fill_form(proto, array, number)
+    yield proto.SerializeToString()
+    if number == serving_pb2.DT_STRING:
+        yield from _written_strings(flat)
+    elif as_content or number in _PACKED:
+        raw = np.ascontiguousarray(flat, NUMPY_BY_NUMBER[number]).view(np.uint8).data
+        yield (_CONTENT if as_content else _PACKED[number][0]) + varint(len(raw))
+        yield raw
+    else:
+        for start in range(0, flat.size, WRITTEN_ELEMENTS):
+            some = serving_pb2.TensorProto()
+            _fill_values(some, flat[start : start + WRITTEN_ELEMENTS], number, as_content=False)
+            yield some.SerializeToString()
+
+
+def _written_strings(flat: NDArray[Any]) -> Iterator[bytes]:
+    for start in range(0, flat.size, WRITTEN_ELEMENTS):
+        some = list(map(_as_bytes, flat[start : start + WRITTEN_ELEMENTS].tolist()))
+        if sum(map(len, some)) <= PIECE_BYTES:
+            yield serving_pb2.TensorProto(string_val=some).SerializeToString()
+        else:
+            for text in some:
+                yield _STRING + varint(len(text))
+                yield text
+
+
+def _fill_form(proto: Any, array: NDArray[Any], number: int) -> None:
     proto.dtype = number
     # A scalar has a shape too, as Tensor::AsProtoField writes it.
     proto.tensor_shape.SetInParent()
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
+
+
+def _fill_values(proto: Any, array: NDArray[Any], number: int, *, as_content: bool) -> None:
     if number == serving_pb2.DT_STRING:
         proto.string_val.extend(map(_as_bytes, array.ravel().tolist()))
     elif as_content:

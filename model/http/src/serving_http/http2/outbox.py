@@ -107,7 +107,7 @@ class Outbox:
         """Send a frame that no window holds back."""
         self.transport.write(frame)
 
-    def answer(self, stream: Answering, head: bytes, body: bytes, tail: bytes) -> None:
+    def answer(self, stream: Answering, head: bytes, body: bytes | bytearray, tail: bytes) -> None:
         """Send a whole answer, as blocks and a body: in one write, unless something of it has to wait."""
         number = stream.number
         block = frames.frame(frames.HEADERS, frames.END_HEADERS, number, head) if head else b""
@@ -123,7 +123,7 @@ class Outbox:
         if size:
             self.window -= size
             self.updates_due += UPDATES_PER_FRAME
-            block += frames.frame(frames.DATA, 0, number, body)
+            block += frames.frame(frames.DATA, 0, number, bytes(body))
         self.transport.write(block + trailers)
         self._sent(stream)
 
@@ -155,7 +155,7 @@ class Outbox:
 
     # ---- what waits
 
-    def _enqueue(self, stream: Sender, body: bytes, flags: int, trailers: bytes) -> None:
+    def _enqueue(self, stream: Sender, body: bytes | bytearray, flags: int, trailers: bytes) -> None:
         if not self._unsent and not self._is_paused:
             self.stalled_since = self._loop.time()
         parts = self._unsent.setdefault(stream, deque())

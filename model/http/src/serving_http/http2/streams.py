@@ -58,7 +58,7 @@ class Stream:
         self.taker: Taker = NOBODY
         self.is_open = True
 
-    def answer(self, head: bytes, body: bytes, tail: bytes) -> None:
+    def answer(self, head: bytes, body: bytes | bytearray, tail: bytes) -> None:
         """Send a whole answer: headers, body and trailers, as blocks; the stream is over."""
         if self.is_open:
             self._outbox.answer(self, head, body, tail)
