@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
+# More than any message here.
+ROOM = Room(64 << 20)
 SECONDS = 20.0
 
 
@@ -73,7 +75,7 @@ def on_channel(port: int, test: Callable[[Channel], Awaitable[None]]) -> None:
     """Run a test with a channel to a port."""
 
     async def main() -> None:
-        channel = Channel("127.0.0.1", port, None, Room(64 << 20))
+        channel = Channel("127.0.0.1", port, None)
         try:
             await test(channel)
         finally:
@@ -85,9 +87,12 @@ def on_channel(port: int, test: Callable[[Channel], Awaitable[None]]) -> None:
 def test_messages_of_any_size_come_back(service: Service) -> None:
     async def test(channel: Channel) -> None:
         for size in (0, 1, 16_384, 65_536, 1 << 20, 20 << 20):
-            assert await channel.call(b"/t/echo", bytes(size), SECONDS) == bytes(size)
+            assert await channel.call(b"/t/echo", bytes(size), SECONDS, ROOM) == bytes(size)
         messages = [bytes([i]) * (50_000 * i) for i in range(40)]
-        assert await asyncio.gather(*(channel.call(b"/t/echo", message, SECONDS) for message in messages)) == messages
+        assert (
+            await asyncio.gather(*(channel.call(b"/t/echo", message, SECONDS, ROOM) for message in messages))
+            == messages
+        )
         assert 15 < service.seen["left"] <= SECONDS
 
     on_channel(service.port, test)
@@ -100,7 +105,7 @@ def test_error_comes_with_its_code_and_words(service: Service) -> None:
             (b"/t/nothing", Code.UNIMPLEMENTED, "Method not found!"),
         ):
             with pytest.raises(ServingError) as caught:
-                await channel.call(path, b"of all", SECONDS)
+                await channel.call(path, b"of all", SECONDS, ROOM)
             assert (caught.value.code, caught.value.message) == (code, words)
 
     on_channel(service.port, test)
@@ -109,15 +114,15 @@ def test_error_comes_with_its_code_and_words(service: Service) -> None:
 def test_deadline_and_a_caller_that_leaves_end_the_call_at_the_server(service: Service) -> None:
     async def test(channel: Channel) -> None:
         with pytest.raises(ServingError) as caught:
-            await channel.call(b"/t/hang", b"", 0.2)
+            await channel.call(b"/t/hang", b"", 0.2, ROOM)
         assert caught.value.code is Code.DEADLINE_EXCEEDED
         assert await asyncio.to_thread(service.cancelled.wait, SECONDS)
         service.cancelled.clear()
-        call = asyncio.ensure_future(channel.call(b"/t/hang", b"", SECONDS))
+        call = asyncio.ensure_future(channel.call(b"/t/hang", b"", SECONDS, ROOM))
         await asyncio.sleep(0.1)
         call.cancel()
         assert await asyncio.to_thread(service.cancelled.wait, SECONDS)
-        assert await channel.call(b"/t/echo", b"on", SECONDS) == b"on"
+        assert await channel.call(b"/t/echo", b"on", SECONDS, ROOM) == b"on"
 
     on_channel(service.port, test)
 
@@ -126,8 +131,8 @@ def test_stopping_server_finishes_calls_and_a_lost_one_is_found_again() -> None:
     service = Service()
 
     async def test(channel: Channel) -> None:
-        assert await channel.call(b"/t/echo", b"1", SECONDS) == b"1"
-        call = asyncio.ensure_future(channel.call(b"/t/hang", b"", 1))
+        assert await channel.call(b"/t/echo", b"1", SECONDS, ROOM) == b"1"
+        call = asyncio.ensure_future(channel.call(b"/t/hang", b"", 1, ROOM))
         await asyncio.sleep(0.1)
         stopped = service.server.stop(0.2)
         with pytest.raises(ServingError) as caught:
@@ -135,7 +140,7 @@ def test_stopping_server_finishes_calls_and_a_lost_one_is_found_again() -> None:
         assert caught.value.code in {Code.CANCELLED, Code.UNAVAILABLE}
         await asyncio.to_thread(stopped.wait)
         with pytest.raises(ServingError) as caught:
-            await channel.call(b"/t/echo", b"2", SECONDS)
+            await channel.call(b"/t/echo", b"2", SECONDS, ROOM)
         assert caught.value.code is Code.UNAVAILABLE
         again = grpc.server(ThreadPoolExecutor(2), handlers=[service])
         again.add_insecure_port(f"127.0.0.1:{service.port}")
@@ -143,7 +148,7 @@ def test_stopping_server_finishes_calls_and_a_lost_one_is_found_again() -> None:
         async with asyncio.timeout(SECONDS):
             while not channel.is_connected:  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(0.01)
-        assert await channel.call(b"/t/echo", b"3", SECONDS) == b"3"
+        assert await channel.call(b"/t/echo", b"3", SECONDS, ROOM) == b"3"
         again.stop(None)
 
     on_channel(service.port, test)
@@ -189,10 +194,10 @@ def against(server: Callable[[], Scripted], seconds: float) -> ServingError | No
 
     async def main() -> ServingError | None:
         listening = await asyncio.get_running_loop().create_server(accepted, "127.0.0.1", 0)
-        channel = Channel("127.0.0.1", listening.sockets[0].getsockname()[1], None, Room(64 << 20))
+        channel = Channel("127.0.0.1", listening.sockets[0].getsockname()[1], None)
         try:
             async with asyncio.timeout(5):
-                await channel.call(b"/t/echo", b"?", seconds)
+                await channel.call(b"/t/echo", b"?", seconds, ROOM)
         except ServingError as error:
             return error
         finally:
@@ -249,11 +254,11 @@ def test_name_that_no_certificate_can_have_is_told_and_tried_again(tmp_path: Pat
 
     async def main() -> None:
         listening = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
-        channel = Channel("127.0.0.1", listening.sockets[0].getsockname()[1], tls, Room(64 << 20))
+        channel = Channel("127.0.0.1", listening.sockets[0].getsockname()[1], tls)
         try:
             for _ in range(2):
                 with pytest.raises(ServingError, match="label empty or too long"):
-                    await channel.call(b"/t/echo", b"", SECONDS)
+                    await channel.call(b"/t/echo", b"", SECONDS, ROOM)
         finally:
             await channel.close(0)
             listening.close()

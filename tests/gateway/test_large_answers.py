@@ -165,3 +165,11 @@ def test_answers_that_are_refused_leave_their_room_and_memory_to_others(wide: Se
             assert "max_held_answer_bytes" in reply.text
         assert time.monotonic() - start < DEADLINE_SECONDS / 3
         assert resident_peak_mib(api.process.pid) < MOST_RESIDENT_MIB / 2
+
+
+def test_what_is_told_of_the_model_needs_no_room_that_answers_take(wide: Server) -> None:
+    with Api(wide.grpc_port, "wide", "--max-held-answer-bytes=1") as api:
+        assert api.get("/v1/models/wide/metadata").ok
+        assert api.get("/v2/models/wide").json()["versions"] == ["1"]
+        refused = api.post("/predict", {"input": [1.0]})
+        assert (refused.status_code, "max_held_answer_bytes" in refused.text) == (422, True)

@@ -18,7 +18,7 @@ from serving_http.messages import Request
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from model_api.gateway import Call, Tensors
+    from model_api.gateway import Call, Examples, Tensors, Written
 
 NAME = "the model"
 
@@ -86,6 +86,10 @@ class Computing:
         return Result(outputs, call.version or self.labels.get(call.label, max(self.versions)), 1)
 
     run = run_as_asked
+
+    async def examples(self, asked: Examples, write: Callable[[bytes], Written]) -> Written:
+        """Return what a function makes of a serialized reply."""
+        return write(await self.raw(asked.method, asked.message))
 
     async def raw(self, method: str, request: bytes) -> bytes:
         """Return a serialized reply."""

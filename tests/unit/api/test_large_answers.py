@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from model_api import answers, config, inputs
-from model_api.errors import InputError
-from model_api.gateway import Call, Gateway, Result
+from model_api.errors import InputError, TooSlowError
+from model_api.gateway import Call, Examples, Gateway, Result
 from model_api.room import NeverFitsError, Room
 from model_description.protos import serving_pb2
 from model_description.signature import TensorSpec
@@ -50,10 +50,10 @@ class Servers:
         return reply.SerializeToString()
 
 
-def gateway_of(answer: Callable[[int], dict[str, NDArray[Any]]]) -> Gateway:
+def gateway_of(answer: Callable[[int], dict[str, NDArray[Any]]], *flags: str) -> Gateway:
     """Return a gateway in front of them."""
     servers: Any = Servers(answer)
-    return Gateway(config.parse(["--model-name=m", f"--max-held-answer-bytes={MOST_BYTES}"]), servers)
+    return Gateway(config.parse(["--model-name=m", f"--max-held-answer-bytes={MOST_BYTES}", *flags]), servers)
 
 
 def known_as(task: str, dtype: str = "float32") -> Known:
@@ -65,6 +65,13 @@ def known_as(task: str, dtype: str = "float32") -> Known:
 def one_row(known: Known) -> Call:
     """Return a call that is joined with no other."""
     return Call(known.served, {"x": np.zeros((1, 1), np.float32)}, version=1)
+
+
+async def emptied(room: Room) -> None:
+    """Return once nothing is held: the thread that has read an answer tells of it before it is through."""
+    async with asyncio.timeout(5):
+        while room.held_bytes:  # noqa: ASYNC110 - and tells nobody of that
+            await asyncio.sleep(0.001)
 
 
 def even(classes: int) -> Callable[[int], dict[str, NDArray[Any]]]:
@@ -162,10 +169,7 @@ def test_a_long_text_counts_with_its_bytes_while_it_is_used() -> None:
         room = gateway._servers.room
         assert 6 << 20 <= room.held_bytes <= result.size < 7 << 20
         result = None
-        async with asyncio.timeout(5):
-            # The thread that has read it tells before it is through.
-            while room.held_bytes:  # noqa: ASYNC110 - and tells nobody of that
-                await asyncio.sleep(0.001)
+        await emptied(room)
 
     asyncio.run(main())
 
@@ -184,5 +188,45 @@ def test_what_is_told_of_a_version_is_made_once_however_many_ask(monkeypatch: py
             for _ in range(5):
                 assert await gateway.about(told) == (known, 1)
         assert made == versions
+
+    asyncio.run(main())
+
+
+def test_answers_about_examples_are_held_until_they_are_written_and_take_turns() -> None:
+    reply, held = bytes(5 << 20), []
+
+    async def main() -> None:
+        gateway = gateway_of(even(1))
+        servers: Any = gateway._servers
+
+        async def call(_method: str, _message: bytes, _seconds: float) -> bytes:
+            await asyncio.sleep(0)
+            return reply
+
+        def written(given: bytes) -> int:
+            held.append(servers.room.held_bytes)
+            return len(given)
+
+        servers.call = call
+        asked = Examples("Classify", "serving_default", b"", 4)
+        assert await asyncio.gather(*(gateway.examples(asked, written) for _ in range(4))) == [len(reply)] * 4
+        assert servers.room.held_bytes == 0
+
+    asyncio.run(main())
+    assert held == [len(reply)] * 4
+
+
+@pytest.mark.parametrize("version", [None, 1])
+def test_who_waits_for_room_waits_no_longer_than_a_request_may_take(version: int | None) -> None:
+    async def main() -> None:
+        gateway, known = gateway_of(even(20_000), "--request-timeout-seconds=0.2"), known_as("raw")
+        call = dataclasses.replace(one_row(known), version=version)
+        # Of an answer like this it is known that it takes room.
+        await gateway.run(call)
+        await emptied(gateway._servers.room)
+        gateway._servers.room.take(MOST_BYTES - 1000, 0)
+        async with asyncio.timeout(5):
+            with pytest.raises(TooSlowError):
+                await gateway.run(call)
 
     asyncio.run(main())

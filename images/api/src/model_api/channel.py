@@ -23,9 +23,9 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 1.0
 class Channel:
     """The way to one server. A call waits while a connection is being made, and fails at once while there is none."""
 
-    def __init__(self, host: str, port: int, tls: Tls | None, room: Room) -> None:
+    def __init__(self, host: str, port: int, tls: Tls | None) -> None:
         # For the life of the channel.
-        self._host, self._port, self._tls, self._room = host, port, tls, room
+        self._host, self._port, self._tls = host, port, tls
         self._keeping = lasting.task(self._keep)
         # As the server comes and goes.
         self._connection: http2.Connection | None = None
@@ -39,8 +39,8 @@ class Channel:
         """Tell whether calls can be made."""
         return self._connection is not None and self._connection.is_open
 
-    async def call(self, path: bytes, request: bytes, seconds: float) -> bytes:
-        """Return the reply to a unary call; raise ServingError with the server's status and words."""
+    async def call(self, path: bytes, request: bytes, seconds: float, room: Room) -> bytes:
+        """Return the reply to a unary call, for which there is room; raise ServingError in the server's words."""
         if not self.is_connected:
             loop = asyncio.get_running_loop()
             started = loop.time()
@@ -49,7 +49,7 @@ class Channel:
             seconds = max(0.001, seconds - (loop.time() - started))
         if self._connection is None or not self._connection.is_open:
             raise ServingError(Code.UNAVAILABLE, self._reason or "no connection within the time of the call")
-        return await self._connection.call(path, request, seconds)
+        return await self._connection.call(path, request, seconds, room)
 
     async def close(self, grace_seconds: float) -> None:
         """Take no new calls; those under way have their time."""
@@ -86,7 +86,7 @@ class Channel:
     async def _connected(self) -> http2.Connection:
         if self._tls is None:
             name = f"{self._host}:{self._port}"
-            return await http2.connected(self._host, self._port, name, self._room)
+            return await http2.connected(self._host, self._port, name)
         # Read anew for each connection: certificates are renewed while the process runs.
         name = self._tls.server_name
-        return await http2.connected(self._host, self._port, name, self._room, (self._tls.context(), name))
+        return await http2.connected(self._host, self._port, name, (self._tls.context(), name))

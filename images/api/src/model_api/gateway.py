@@ -77,6 +77,21 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Examples:
+    """A serialized request to Classify or Regress about so many examples, one at least."""
+
+    method: str
+    signature_name: str
+    message: bytes
+    rows: int
+
+    @property
+    def kind(self) -> str:
+        """Return what those have in common whose answers are of a size."""
+        return f"{self.method} {self.signature_name}"
+
+
+@dataclass(frozen=True)
 class Result:
     """A model's outputs by name, the version that gave them, and about how many bytes of numbers they are as long as.
 
@@ -100,7 +115,7 @@ class Gateway:
         self._batcher = Batcher(
             self._ask, lambda: servers.count, self._most_rows, config.queue_size, config.queue_bytes
         )
-        # As answers come that are large: what a row of one takes, by the signature's name.
+        # As answers come that are large: what a row of one takes, by the signature's name, or the kind of examples.
         self._row_bytes: dict[str, int] = {}
         # As versions come: what was made of the last one.
         self._made: dict[Callable[[Known, Config], Any], tuple[Known, Any]] = {}
@@ -245,6 +260,34 @@ class Gateway:
                 return Result(share.outputs, share.version, share.size)
         return await self._predict(call, self.config.request_timeout_seconds)
 
+    async def examples(self, asked: Examples, write: Callable[[bytes], Written]) -> Written:
+        """Return what a function makes of a server's reply about examples; there is room for it as for any answer."""
+        deadline = time.monotonic() + self.config.request_timeout_seconds
+        expected = asked.rows * self._row_bytes.get(asked.kind, 0)
+        try:
+            return await self._examples(asked, write, expected, deadline)
+        except NoRoomError as error:
+            release(error)
+        return await self._examples(asked, write, self._servers.room.most_bytes, deadline)
+
+    async def _examples(
+        self, asked: Examples, write: Callable[[bytes], Written], size: int, deadline: float
+    ) -> Written:
+        room = self._servers.room
+        try:
+            async with room.expecting(size, deadline - time.monotonic()):
+                reply = await self._servers.call(asked.method, asked.message, max(0.001, deadline - time.monotonic()))
+                room.take(len(reply), len(reply))
+        except NeverFitsError:
+            self._row_bytes[asked.kind] = room.most_bytes // asked.rows + 1
+            raise
+        try:
+            if len(reply) > SMALL_OUTPUT_BYTES or asked.kind in self._row_bytes:
+                self._row_bytes[asked.kind] = len(reply) // asked.rows
+            return await write_aside(self.aside, len(reply), write, reply)
+        finally:
+            room.give(len(reply))
+
     async def raw(self, method: str, request: bytes, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         """Return a server's serialized reply to any of servers.METHODS; raise ServingError in its own words."""
         return await self._servers.call(method, request, timeout or self.config.request_timeout_seconds)
@@ -280,7 +323,7 @@ class Gateway:
         """Ask a server once there is room for an answer of about so many bytes."""
         room = self._servers.room
         try:
-            async with room.expecting(size):
+            async with room.expecting(size, deadline - time.monotonic()):
                 reply = await self._servers.call("Predict", message, max(0.001, deadline - time.monotonic()))
                 size = len(reply) + len(call.signature.outputs) * TENSOR_BYTES
                 return self._kept(call, await write_aside(self.aside, size, _result, reply, room.most_bytes))

@@ -63,6 +63,7 @@ class Stream:
     answer: asyncio.Future[bytes]
     window: int
     timer: asyncio.TimerHandle
+    room: Room
     headers: dict[str, str] = field(default_factory=dict)
     content: bytearray = field(default_factory=bytearray)
     held_bytes: int = 0
@@ -71,9 +72,8 @@ class Stream:
 class Connection(asyncio.Protocol):
     """A connection to one server: `ready` once it has spoken, `lost` once it takes no calls, `gone` once closed."""
 
-    def __init__(self, authority: str, room: Room, *, is_secure: bool) -> None:
+    def __init__(self, authority: str, *, is_secure: bool) -> None:
         # For the life of the connection.
-        self._room = room
         self._loop = asyncio.get_running_loop()
         self._head = bytes((0x83, 0x87 if is_secure else 0x86)) + literal(b":authority", authority.encode())
         self._tail = literal(b"te", b"trailers") + literal(b"content-type", b"application/grpc")
@@ -99,8 +99,8 @@ class Connection(asyncio.Protocol):
 
     # ---- calls
 
-    async def call(self, path: bytes, request: bytes, seconds: float) -> bytes:
-        """Return the reply to a unary call; raise ServingError with the server's status and words.
+    async def call(self, path: bytes, request: bytes, seconds: float, room: Room) -> bytes:
+        """Return the reply to a unary call, for which there is room; raise ServingError in the server's words.
 
         A caller that leaves ends the call at the server too.
         """
@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
             raise ServingError(AWAY, "the server takes no more calls at once")
         number, self._next_stream = self._next_stream, self._next_stream + 2
         timer = self._loop.call_later(seconds, self._expire, number)
-        stream = Stream(number, self._loop.create_future(), self._outbox.first_window, timer)
+        stream = Stream(number, self._loop.create_future(), self._outbox.first_window, timer, room)
         self._streams[number] = stream
         # A stream's number is never used twice; the channel connects anew when they are used up.
         if self._next_stream > LAST_STREAM:
@@ -138,7 +138,7 @@ class Connection(asyncio.Protocol):
         """Forget a call; tell the server where it does not know."""
         stream.timer.cancel()
         self._outbox.drop(stream)
-        self._room.give(stream.held_bytes)
+        stream.room.give(stream.held_bytes)
         stream.held_bytes = 0
         if (
             self._streams.pop(stream.number, None) is not None
@@ -248,7 +248,7 @@ class Connection(asyncio.Protocol):
         if stream is None:
             return
         try:
-            self._room.take(len(content), len(stream.content) + len(content))
+            stream.room.take(len(content), len(stream.content) + len(content))
         except ServingError as error:
             self._end(stream, frames.CANCEL)
             if not stream.answer.done():
@@ -353,7 +353,7 @@ def _keep_alive(connection: socket.socket) -> None:
 
 
 async def connected(
-    host: str, port: int, authority: str, room: Room, secured: tuple[ssl.SSLContext, str] | None = None
+    host: str, port: int, authority: str, secured: tuple[ssl.SSLContext, str] | None = None
 ) -> Connection:
     """Return a new connection to a server that speaks HTTP/2, under TLS by a context and the name to be shown there.
 
@@ -361,7 +361,7 @@ async def connected(
     """
     loop = asyncio.get_running_loop()
     _, connection = await loop.create_connection(
-        lambda: Connection(authority, room, is_secure=secured is not None),
+        lambda: Connection(authority, is_secure=secured is not None),
         host,
         port,
         ssl=secured[0] if secured else None,

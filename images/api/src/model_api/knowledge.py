@@ -289,7 +289,7 @@ class Knowledge:
         tensor.tensor_shape.dim.add(size=1)
         tensor.string_val.append(b"")
         try:
-            reply = await self._servers.call("Predict", request.SerializeToString(), LOOKUP_TIMEOUT_SECONDS)
+            reply = await self._servers.call("Describe", request.SerializeToString(), LOOKUP_TIMEOUT_SECONDS)
         except ServingError as error:
             raise of_serving(error) from error
         answer = serving_pb2.PredictResponse.FromString(reply).outputs[description_json.ANSWER].string_val

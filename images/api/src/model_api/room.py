@@ -32,15 +32,16 @@ class NeverFitsError(ServingError):
 class Expected:
     """What a call will answer, about, for the length of a block. A generator's takes 3 us more, at each call."""
 
-    __slots__ = ("_room", "_size")
+    __slots__ = ("_room", "_seconds", "_size")
 
-    def __init__(self, room: Room, size: int) -> None:
+    def __init__(self, room: Room, size: int, seconds: float | None) -> None:
         self._room = room
         self._size = size
+        self._seconds = seconds
 
     async def __aenter__(self) -> None:
         if self._size:
-            await self._room.begin(self._size)
+            await self._room.begin(self._size, self._seconds)
 
     async def __aexit__(self, *_: object) -> None:
         if self._size:
@@ -58,12 +59,13 @@ class Room:
         self._expected_bytes = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    def expecting(self, size: int) -> Expected:
+    def expecting(self, size: int, seconds: float | None = None) -> Expected:
         """Wait in turn until there is room for an answer of about so many bytes, and keep that for the block.
 
         One that needs all of it waits until nothing else is held; of which nothing is known (0), it waits for nobody.
+        Raise ServingError (DEADLINE_EXCEEDED) where its turn does not come within the time.
         """
-        return Expected(self, min(size, self.most_bytes))
+        return Expected(self, min(size, self.most_bytes), seconds)
 
     def take(self, size: int, whole: int) -> None:
         """Hold so many bytes more of an answer that has `whole` by now.
@@ -102,7 +104,7 @@ class Room:
         taken = self.held_bytes + self._expected_bytes
         return not taken or taken + size <= self.most_bytes
 
-    async def begin(self, size: int) -> None:
+    async def begin(self, size: int, seconds: float | None) -> None:
         """Wait until there is room for so many bytes, and expect them."""
         if not self._waiting and self._has(size):
             self._expected_bytes += size
@@ -110,12 +112,15 @@ class Room:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((size, turn))
         try:
-            await turn
-        except asyncio.CancelledError:
+            async with asyncio.timeout(seconds):
+                await turn
+        except (asyncio.CancelledError, TimeoutError) as error:
             # The turn may have come at the same time; and others may have waited for it alone.
             if not turn.cancelled():
                 self._expected_bytes -= size
             self._pass_on()
+            if isinstance(error, TimeoutError):
+                raise ServingError(Code.DEADLINE_EXCEEDED, "there was no room for the answer in time") from None
             raise
 
     def end(self, size: int) -> None:

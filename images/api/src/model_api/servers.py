@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from model_api.channel import Channel
+from model_api.room import Room
 from serving_codec.status import Code, ServingError
 from serving_http import lasting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from model_api.room import Room
     from model_api.tls import Tls
 
 LOG = logging.getLogger(__name__)
@@ -31,7 +31,12 @@ SERVICES = {
     "GetModelMetadata": "PredictionService",
     "GetModelStatus": "ModelService",
 }
+# What is told of the model; it needs no room that answers take, and is not asked for when they leave none.
+TELLING = frozenset({"GetModelMetadata", "GetModelStatus", "Describe"})
+TOLD_BYTES = 32 << 20
 METHODS = {name: f"/tensorflow.serving.{service}/{name}".encode() for name, service in SERVICES.items()}
+# A model describes itself by a signature of its own.
+METHODS["Describe"] = METHODS["Predict"]
 ATTEMPTS = 3
 # Calls under way on a connection that is let go have so long.
 GRACE_SECONDS = 30.0
@@ -78,6 +83,7 @@ class Servers:
         # For the life of the process.
         self._tls = tls
         self.room = room
+        self._told = Room(TOLD_BYTES)
         self._names = [_host_and_port(target) for target in targets]
         # As pods come and go.
         self._servers: dict[str, Server] = {}
@@ -113,7 +119,7 @@ class Servers:
             if known is None:
                 LOG.info("server %s found", address)
                 self.found += 1
-                self._servers[address] = _connect(address, self._tls, self.room)
+                self._servers[address] = _connect(address, self._tls)
             else:
                 known.leaves_at = math.inf
         for address in set(self._servers) - addresses:
@@ -198,7 +204,8 @@ class Servers:
         server.outstanding += 1
         server.asked = self._asked = self._asked + 1
         try:
-            reply = await server.channel.call(METHODS[method], request, max(0.001, deadline - started))
+            room = self._told if method in TELLING else self.room
+            reply = await server.channel.call(METHODS[method], request, max(0.001, deadline - started), room)
         except ServingError as error:
             if error.code is Code.UNAVAILABLE:
                 server.passed_over_until = time.monotonic() + PASSED_OVER_SECONDS
@@ -262,8 +269,8 @@ def _target(family: int, address: Any) -> str:
     return f"[{address[0]}]:{address[1]}" if family == socket.AF_INET6 else f"{address[0]}:{address[1]}"
 
 
-def _connect(address: str, tls: Tls | None, room: Room) -> Server:
-    return Server(address, Channel(*_host_and_port(address), tls, room))
+def _connect(address: str, tls: Tls | None) -> Server:
+    return Server(address, Channel(*_host_and_port(address), tls))
 
 
 @contextlib.asynccontextmanager

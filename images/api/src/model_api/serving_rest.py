@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf import json_format
 
 from model_api.errors import ApiError, UnavailableError
-from model_api.gateway import TENSOR_BYTES, Call, write_aside
+from model_api.gateway import TENSOR_BYTES, Call, Examples, write_aside
 from model_api.reply import Reply
 from model_description import description, dtypes
 from model_description.protos import serving_pb2
@@ -226,9 +226,10 @@ class ServingRest:
         self._choose(request.model_spec, choice)
         request.model_spec.signature_name = signature_name
         message = await self._run_aside(is_large, _with_examples, request, document, method)
-        reply = await self._gateway.raw("Classify" if is_classify else "Regress", message)
-        written = _classified if is_classify else _regressed
-        body, version = await self._run_aside(len(reply) > SMALL_BODY_BYTES, written, reply)
+        name, written = ("Classify", _classified) if is_classify else ("Regress", _regressed)
+        # What is no list was refused above.
+        asked = Examples(name, signature_name, message, len(document["examples"]))
+        body, version = await self._gateway.examples(asked, written)
         return Reply(200, body, version=version)
 
 

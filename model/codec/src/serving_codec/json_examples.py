@@ -13,6 +13,8 @@ from serving_codec.status import invalid_argument
 from serving_codec.tensors import as_objects, check_copies
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 INT64 = range(-(2**63), 2**63)
@@ -45,28 +47,33 @@ def write_classifications(result: Any) -> str:
     """Return `{"results": ...}` of a ClassificationResult: for each example a list of [label, score]."""
     if not result.classifications:
         raise invalid_argument("Classification result is empty.")
-    rows = [
-        "["
-        + ", ".join(f"[{json.dumps(one.label, ensure_ascii=False)}, {_float(one.score)}]" for one in row.classes)
-        + "]"
-        for row in result.classifications
-    ]
-    return _results(rows)
+    return _results("[" + _pairs(row.classes) + "]" for row in result.classifications)
+
+
+def _pairs(classes: Any) -> str:
+    """Return [label, score] of each class, of a piece at once: one by one each score takes ten times as long."""
+    pieces = []
+    for start in range(0, len(classes), json_tensors.PIECE_ELEMENTS):
+        piece = classes[start : start + json_tensors.PIECE_ELEMENTS]
+        scores = json_tensors.float_texts(np.fromiter((one.score for one in piece), np.float32, len(piece)))
+        labels = (json.dumps(one.label, ensure_ascii=False) for one in piece)
+        pieces.append(", ".join(f"[{label}, {score}]" for label, score in zip(labels, scores, strict=True)))
+    return ", ".join(pieces)
 
 
 def write_regressions(result: Any) -> str:
     """Return `{"results": ...}` of a RegressionResult: one number for each example."""
     if not result.regressions:
         raise invalid_argument("Regression result is empty.")
-    return _results([_float(one.value) for one in result.regressions])
+    values = np.fromiter((one.value for one in result.regressions), np.float32, len(result.regressions))
+    pieces = range(0, len(values), json_tensors.PIECE_ELEMENTS)
+    return _results(
+        ", ".join(json_tensors.float_texts(values[start : start + json_tensors.PIECE_ELEMENTS])) for start in pieces
+    )
 
 
-def _results(rows: list[str]) -> str:
+def _results(rows: Iterable[str]) -> str:
     return '{\n    "results": [' + ", ".join(rows) + "\n    ]\n}"
-
-
-def _float(value: float) -> str:
-    return json_tensors.float_texts(np.array([value], np.float32))[0]
 
 
 def _example(value: Any) -> serving_pb2.Example:
