@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
 import requests
 from google.protobuf import json_format
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
+from tensorflow_serving.apis import classification_pb2, get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
 from tests.bystander import Watch
 from tests.contract import models
@@ -27,6 +28,8 @@ pytestmark = pytest.mark.timed
 # On a thread of two busy cores; on an event loop what follows takes 1 to 10 s.
 OTHERS_SECONDS = 0.4
 SIGNATURES, TENSORS = 100, 100
+# Of large answers at once, which take some 10 s on two cores; who waits for half of them is no small one.
+CALLERS, SMALL_SECONDS = 32, 1.0
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +119,36 @@ def test_answer_that_is_large_for_one_value_is_not_written_on_grpcs_loop(answeri
     assert runs(answering) == before + 1
     assert not watch.failures
     assert watch.slowest_seconds < OTHERS_SECONDS
+
+
+@contextlib.contextmanager
+def classifying(server: Server) -> Iterator[Callable[[], str]]:
+    """Yield what asks, on each port, for what is little and always answered on a thread."""
+    request = classification_pb2.ClassificationRequest()
+    request.model_spec.name, request.model_spec.signature_name = server.name, "classes"
+    request.input.example_list.examples.append(models.example(x=1.0))
+    path = f"/v1/models/{server.name}:classify"
+
+    def ask() -> str:
+        server.prediction.Classify(request, timeout=60)
+        reply = server.post({"signature_name": "classes", "examples": [{"x": 1.0}]}, path)
+        return "" if reply.ok else reply.text
+
+    yield ask
+
+
+@pytest.mark.parametrize(("ask", "n"), [(by_rest, 1_000_000), (by_grpc, 3_000_000)])
+def test_dozens_of_large_answers_keep_no_small_one_waiting(
+    answering: Server, ask: Callable[[Server, str, int], Any], n: int
+) -> None:
+    for _ in range(2):
+        ask(answering, "whole", n)
+    with ThreadPoolExecutor(CALLERS) as callers, Watch(answering.process.pid, classifying(answering)) as watch:
+        # What they are answered is let go here: memory is the server's.
+        sizes = [callers.submit(lambda: ask(answering, "whole", n) and 1) for _ in range(CALLERS)]
+        assert sum(size.result() for size in sizes) == CALLERS
+    assert not watch.failures
+    assert watch.slowest_seconds < SMALL_SECONDS
 
 
 def test_metadata_of_many_signatures_is_not_written_on_rests_loop(command: str, tmp_path: Path) -> None:

@@ -288,6 +288,10 @@ class BatchedModel:
         """Return False: a batch waits for others."""
         return False
 
+    def answers_much(self, fetches: Sequence[str]) -> bool:
+        """Tell what is known of the batches before."""
+        return self._model.answers_much(fetches)
+
     def close(self) -> None:
         """Release the model and its queues."""
         with self._adding:

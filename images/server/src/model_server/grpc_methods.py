@@ -49,7 +49,10 @@ RELOAD_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Lanes:
-    """Turns on threads; those for large messages are others, so that dozens of them keep no small one waiting."""
+    """Turns on threads; those for large messages are others, so that dozens of them keep no small one waiting.
+
+    Large are those that are sent, and those that are answered, as far as that is known.
+    """
 
     small: Turns
     large: Turns
@@ -74,13 +77,15 @@ class Unary:
 
     def serve(self, call: Call, message: bytes) -> None:
         """See Method."""
-        answer = self._answer
+        answer, is_large = self._answer, len(message) > SMALL_BYTES
         try:
             size = inflated_bytes(message, call.encoding, self._ledger.limits.message_bytes)
-            if self._at_once is not None and size is None and len(message) <= SMALL_BYTES:
+            is_large = is_large or size is not None
+            if self._at_once is not None and not is_large:
                 try:
                     call.answer(self._at_once(message, call.deadline))
                 except MayTakeLongError as error:
+                    is_large = error.is_large
                     if error.rest is not None:
                         answer = functools.partial(_rest, error.rest)
                 else:
@@ -91,16 +96,20 @@ class Unary:
             call.refuse(_told(error))
             return
         call.give(math.inf)
-        call.task = asyncio.get_running_loop().create_task(self._in_turn(call, answer, message, size))
+        call.task = asyncio.get_running_loop().create_task(
+            self._in_turn(call, answer, (message, size), is_large=is_large)
+        )
 
     def end(self, call: Call) -> None:
         """See Method."""
 
-    async def _in_turn(self, call: Call, answer: Answer, message: bytes, size: int | None) -> None:
+    async def _in_turn(self, call: Call, answer: Answer, sent: tuple[bytes, int | None], *, is_large: bool) -> None:
+        message, size = sent
+        del sent
         work = functools.partial(answer, message, call.deadline)
         if size is not None:
             work = functools.partial(_inflated_first, answer, message, size, call.deadline)
-        turns = self._lanes.large if size is not None or len(message) > SMALL_BYTES else self._lanes.small
+        turns = self._lanes.large if is_large else self._lanes.small
         del message
         try:
             reply = await turns.run(work, functools.partial(self._ledger.release, call))

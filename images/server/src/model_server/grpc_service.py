@@ -81,12 +81,14 @@ NO_DEADLINE = Deadline()
 class MayTakeLongError(Exception):
     """A call that is not known to be answered within milliseconds; it belongs on a thread.
 
-    One that has run already, and only has to be answered, has a `rest`.
+    One that has run already, and only has to be answered, has a `rest`; one whose answer is or may be large keeps
+    others of its kind waiting, and no small ones.
     """
 
-    def __init__(self, rest: Callable[[], Buffer] | None = None) -> None:
+    def __init__(self, rest: Callable[[], Buffer] | None = None, *, is_large: bool = False) -> None:
         super().__init__()
         self.rest = rest
+        self.is_large = is_large
 
 
 class PredictionService:
@@ -206,8 +208,9 @@ class PredictionService:
             if at_once and sum(map(tensors.claimed_bytes, given.values())) > SMALL_BYTES:
                 raise MayTakeLongError
             inputs = predict.inputs_of(signature, given, len(message))
-            if at_once and not model.is_quick(inputs, predict.fetches_of(signature, request.output_filter)):
-                raise MayTakeLongError
+            fetches = predict.fetches_of(signature, request.output_filter) if at_once else []
+            if at_once and not model.is_quick(inputs, fetches):
+                raise MayTakeLongError(is_large=model.answers_much(fetches))
             run = predict.timed(version, name, "Predict", signature_name, deadline.remaining_ms())
             outputs = predict.outputs_of(signature, inputs, run, request.output_filter)
             return self._written((name, version, signature_name), outputs, at_once=at_once)
@@ -222,7 +225,7 @@ class PredictionService:
         """Run a whole signature where that is known to be quick; raise MayTakeLongError otherwise."""
         name, version, signature_name = spec
         if not version.runner.is_quick(feeds, plan.fetches):
-            raise MayTakeLongError
+            raise MayTakeLongError(is_large=version.runner.answers_much(plan.fetches))
         run = predict.timed(version, name, "Predict", signature_name, deadline.remaining_ms())
         return self._written(spec, plan.run(feeds, run), at_once=True)
 
@@ -231,7 +234,7 @@ class PredictionService:
         if not are_many(outputs):
             return self._serialized(spec, outputs)
         if at_once:
-            raise MayTakeLongError(functools.partial(self._written, spec, outputs, at_once=False))
+            raise MayTakeLongError(functools.partial(self._written, spec, outputs, at_once=False), is_large=True)
         with self._turn:
             return self._serialized(spec, outputs)
 

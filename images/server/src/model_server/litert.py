@@ -70,6 +70,10 @@ class LiteModel:
         """Return False: an interpreter may be busy."""
         return False
 
+    def answers_much(self, _fetches: Sequence[str]) -> bool:
+        """Return False: it is not looked at."""
+        return False
+
     def close(self) -> None:
         """Let go of the interpreters."""
         while not self._interpreters.empty():

@@ -71,12 +71,14 @@ class Settings:
 class _MayTakeLongError(Exception):
     """A request that is not known to be answered within milliseconds; it belongs on a thread of its own.
 
-    One that has run already, and only has to be answered, has a `rest`.
+    One that has run already, and only has to be answered, has a `rest`; one whose answer is or may be large keeps
+    others of its kind waiting, and no small ones.
     """
 
-    def __init__(self, rest: Callable[[], Buffer] | None = None) -> None:
+    def __init__(self, rest: Callable[[], Buffer] | None = None, *, is_large: bool = False) -> None:
         super().__init__()
         self.rest = rest
+        self.is_large = is_large
 
 
 class App:
@@ -122,17 +124,17 @@ class App:
 
     def _answer_body(self, method: str, target: str, body: bytes) -> Reply | Coroutine[Any, Any, Reply]:
         given = Body(body)
-        rest = None
-        if len(body) <= SMALL_BODY_BYTES:
+        rest, is_large = None, len(body) > SMALL_BODY_BYTES
+        if not is_large:
             try:
                 return self._answer(method, target, given, may_take_long=False)
             except _MayTakeLongError as error:
-                rest = error.rest
+                rest, is_large = error.rest, error.is_large
         answer = functools.partial(self._answer, method, target, given, may_take_long=True, rest=rest)
-        return self._on_a_thread(self._executor_for(method, target, len(body)), answer)
+        return self._on_a_thread(self._executor_for(method, target, is_large=is_large), answer)
 
-    def _executor_for(self, method: str, target: str, size: int) -> ThreadPoolExecutor:
-        if size > SMALL_BODY_BYTES:
+    def _executor_for(self, method: str, target: str, *, is_large: bool) -> ThreadPoolExecutor:
+        if is_large:
             return self._large_executor
         return self._metadata_executor if method == "GET" and target.endswith("/metadata") else self._executor
 
@@ -230,11 +232,11 @@ class App:
             with turn:
                 inputs, is_rows = body.inputs(model, name, plan.dtypes)
             if not (may_take_long or model.is_quick(inputs, plan.fetches)):
-                raise _MayTakeLongError
+                raise _MayTakeLongError(is_large=model.answers_much(plan.fetches))
             run = predict.timed(version, request.model, "Predict", name, self._settings.timeout_ms)
             outputs = plan.run({plan.tensors[alias]: value for alias, value in inputs.items()}, run)
         if not may_take_long and grpc_service.are_many(outputs):
-            raise _MayTakeLongError(functools.partial(self._written, outputs, is_rows=is_rows))
+            raise _MayTakeLongError(functools.partial(self._written, outputs, is_rows=is_rows), is_large=True)
         return self._written(outputs, is_rows=is_rows)
 
     def _written(self, outputs: list[Output], *, is_rows: bool) -> Buffer:

@@ -72,6 +72,9 @@ class Runner(Protocol):
     def is_quick(self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str]) -> bool:
         """Tell whether a run on these, and writing its outputs, is known to take milliseconds, waiting for nobody."""
 
+    def answers_much(self, fetches: Sequence[str]) -> bool:
+        """Tell whether the last run for the same answered more than an event loop has time to write."""
+
     def close(self) -> None:
         """Release what it holds; memory is reused by the next one."""
 
@@ -92,6 +95,8 @@ class Experience:
     quick_bytes: int = -1
     runs_of_distrust: int = 0
     next_distrust: int = RUNS_OF_DISTRUST
+    # What the last one answered: the next belongs among the large ones, where no small one waits for it.
+    answers_much: bool = False
     # Whether there was one, and one in its caller's thread: the first ones take as long as the graph is large.
     has_run: bool = False
     is_tried: bool = False
@@ -183,6 +188,11 @@ class SavedModel:
         known = self._known.get(hash(tuple(fetches)))
         return known is not None and known.is_tried and not self._first_runs and _bytes(feeds) <= known.quick_bytes
 
+    def answers_much(self, fetches: Sequence[str]) -> bool:
+        """Tell what is known of the last run for the same; see Runner."""
+        known = self._known.get(hash(tuple(fetches)))
+        return known is not None and known.answers_much
+
     def close(self) -> None:
         """Release the session; memory is reused by the next one."""
         self._tensors.clear()
@@ -256,6 +266,7 @@ class SavedModel:
 
     def _learn(self, known: Experience, size: int, nanoseconds: int, elements: int, *, is_here: bool) -> None:
         """Remember what a run took, and answered, unless it was the first of its kind or its graph may do anything."""
+        known.answers_much = elements > QUICK_ELEMENTS
         if not known.has_run:
             known.has_run, known.may_have_callable = True, nanoseconds < CALLABLE_SECONDS * 1e9
         if is_here and not known.is_tried:
