@@ -17,7 +17,7 @@ from model_api.errors import InputError, ModelError, NotReadyError, of_serving, 
 from model_api.knowledge import SMALL_BYTES, Knowledge
 from model_api.room import NeverFitsError, NoRoomError, check_fits
 from model_description.protos import serving_pb2
-from serving_codec import tensors
+from serving_codec import replies, tensors
 from serving_codec.status import ServingError
 from serving_http.aside import Aside
 
@@ -437,11 +437,16 @@ def _answers_in_parts(known: Known, share: Share, top: int, rows: int) -> Iterat
 
 
 def _result(reply: bytes, most_bytes: int) -> Result:
-    response = serving_pb2.PredictResponse.FromString(reply)
-    if len(reply) > SMALL_OUTPUT_BYTES:
+    if len(reply) <= SMALL_OUTPUT_BYTES:
+        response = serving_pb2.PredictResponse.FromString(reply)
+        packed: dict[str, memoryview] = {}
+    else:
+        response, packed = replies.read(reply)
         # Before they are read: a number of eight bytes may be one of the reply, and a text of none two.
         check_fits(sum(map(tensors.claimed_bytes, response.outputs.values())), most_bytes)
-    outputs = {name: tensors.to_numpy(tensor) for name, tensor in sorted(response.outputs.items())}
+    outputs = {
+        name: tensors.to_numpy(tensor, packed=packed.get(name)) for name, tensor in sorted(response.outputs.items())
+    }
     size = max(len(reply), sum(map(_bytes_of, outputs.values())))
     return Result(outputs, response.model_spec.version.value, size)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from model_description import dtypes
 from model_description.protos import serving_pb2
+from serving_codec import replies
 from serving_codec.pieces import PIECE_BYTES
 from serving_codec.status import Code, ServingError, invalid_argument
 from serving_codec.varint import varint
@@ -75,12 +76,13 @@ _PACKED: dict[int, tuple[bytes, str]] = {
 }
 
 
-def to_numpy(proto: Any, most_filled: int | None = None) -> NDArray[Any]:
+def to_numpy(proto: Any, most_filled: int | None = None, packed: memoryview | None = None) -> NDArray[Any]:
     """Return a TensorProto's values; strings as an object array of bytes.
 
     Fewer values than the shape has repeat the last one, as Tensor::FromProto does, up to FILLED_BYTES, or FILLED_FACTOR
-    times the bytes of the values sent where that is more, or `most_filled`. Raise ServingError (INVALID_ARGUMENT) when
-    the values do not fit the shape, would be filled beyond that, or the dtype is not one of NUMPY.
+    times the bytes of the values sent where that is more, or `most_filled`. `packed` has its whole numbers
+    where it is without them (see replies). Raise ServingError (INVALID_ARGUMENT) when the values do not fit the shape,
+    would be filled beyond that, or the dtype is not one of NUMPY.
     """
     shape, size, dtype = _form(proto)
     if proto.dtype == serving_pb2.DT_STRING:
@@ -91,6 +93,9 @@ def to_numpy(proto: Any, most_filled: int | None = None) -> NDArray[Any]:
                 f"tensor parsing error: {len(proto.tensor_content)} bytes do not fit shape {shape} of {dtype.name}"
             )
         return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
+    elif packed is not None:
+        bits = np.dtype(np.uint16) if proto.dtype in _BITS else dtype
+        values = replies.numbers(packed, size, bits).view(dtype)
     else:
         values = _typed(proto, dtype)
     if len(values) != size:
