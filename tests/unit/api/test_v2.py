@@ -347,6 +347,16 @@ def test_output_that_the_version_did_not_give_is_an_error() -> None:
     assert handled(model, INFER, json.dumps({"inputs": [PAIR]}).encode()).status == 500
 
 
+def test_output_of_a_dtype_that_cannot_travel_is_the_models_fault_and_the_others_are_answered() -> None:
+    outputs = {"y": TensorSpec("y", "float32", (None, 2)), "z": TensorSpec("z", "DT_COMPLEX64", (None, 2))}
+    model = model_of(signature_of({"x": TensorSpec("x", "float32", (None, 2))}, outputs))
+    reply = handled(model, INFER, json.dumps({"inputs": [PAIR]}).encode())
+    assert (reply.status, "'z' is DT_COMPLEX64" in json.loads(reply.body)["error"]) == (500, True)
+    assert not model.calls
+    (answered,) = inferred(model, {"inputs": [PAIR], "outputs": [{"name": "y"}]})["outputs"]
+    assert answered["data"] == [1, 2]
+
+
 def test_request_read_for_a_version_that_is_gone_is_read_for_the_next_one() -> None:
     model = Computing(echo, same("float32"), same("string"))
     texts = tensor("BYTES", [1, 2], data=["a", "b"])

@@ -179,7 +179,9 @@ class Gateway:
             known if share.version == known.version else await self.knowledge.of(share.version) for share in shares
         ]
         parts = list(zip(shares, answering, strict=True))
-        listed = sum([_listed_bytes(one, share, top) * (share.end - share.start) for share, one in parts])
+        listed = 0
+        if top or known.task == "multilabel":
+            listed = sum([_listed_bytes(one, share, top) * (share.end - share.start) for share, one in parts])
         most = self.config.max_held_answer_bytes
         if top and listed > most:
             raise InputError(

@@ -173,6 +173,9 @@ class V2:
     async def _inferred(self, request: Request, target: Target, signature: Signature) -> Reply:
         length = request.headers.get(HEADER_LENGTH)
         identity, wanted, tensors = await read_aside(self._gateway.aside, request.body, _read, length, signature)
+        if unsendable := [name for name in wanted if signature.outputs[name].dtype not in v2_tensors.DATATYPES]:
+            dtype = signature.outputs[unsendable[0]].dtype
+            raise ModelError(f"the output {unsendable[0]!r} is {dtype}, which the protocol has no datatype for")
         # All outputs are asked for without naming them, so that the request may travel with others.
         names = () if set(wanted) == set(signature.outputs) else tuple(wanted)
         result = await self._gateway.run(Call(signature, tensors, target.version, outputs=names))
