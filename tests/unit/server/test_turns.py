@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import threading
+import weakref
+from typing import Any
 
+import numpy as np
 import pytest
 
 from model_server.grpc_calls import Turns
+from model_server.grpc_methods import _told
+from serving_codec.status import Code, ServingError
 
 
 @pytest.fixture
@@ -84,3 +90,25 @@ def test_who_has_left_is_kept_nowhere(turns: Turns) -> None:
         return kept
 
     assert asyncio.run(leave()) == 0
+
+
+def test_what_a_failed_call_held_is_let_go_at_once(turns: Turns) -> None:
+    held: list[weakref.ref[Any]] = []
+
+    def work() -> bytes:
+        tensor = np.zeros(10)
+        held.append(weakref.ref(tensor))
+        raise ServingError(Code.INTERNAL, f"{tensor.size}")
+
+    async def ask() -> None:
+        try:
+            await turns.run(work, lambda: None)
+        except ServingError as error:
+            assert _told(error) is error
+
+    gc.disable()
+    try:
+        asyncio.run(ask())
+        assert held[0]() is None
+    finally:
+        gc.enable()

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 import math
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -314,8 +315,11 @@ def _small(message: bytes, encoding: bytes) -> bytes:
 
 
 def _told(error: Exception) -> ServingError:
-    """Return an error as a client is told it."""
-    if isinstance(error, ServingError):
-        return error
-    LOG.error("a call failed", exc_info=error)
-    return ServingError(Code.INTERNAL, str(error))
+    """Return an error as a client is told it; what the failed call held is let go."""
+    told = error
+    if not isinstance(told, ServingError):
+        LOG.error("a call failed", exc_info=error)
+        told = ServingError(Code.INTERNAL, str(error))
+    # Whoever waits for an error is in its traceback, and has it: tensors would stay until a collection.
+    traceback.clear_frames(error.__traceback__)
+    return told

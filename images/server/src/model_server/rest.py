@@ -10,6 +10,7 @@ import logging
 import re
 import threading
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -168,6 +169,8 @@ class App:
             counted = False
             raise
         except ServingError as error:
+            # As a batch's error, which is in its own traceback: tensors would stay until a collection.
+            traceback.clear_frames(error.__traceback__)
             code = error.code
             return Reply(code.http, _error(error.message), headers=self._cors)
         except Exception as error:
