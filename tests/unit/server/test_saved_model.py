@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,6 +118,16 @@ def test_a_run_that_answers_much_is_not_quick_since_writing_it_is_not(known: Exp
     assert known.quick_bytes == 8
     known.learn(8, nanoseconds=0, elements=QUICK_ELEMENTS + 1)
     assert known.quick_bytes == 7
+
+
+def test_what_answers_much_to_much_is_not_taken_to_answer_much_to_little(known: Experience) -> None:
+    known.learn_much(8, QUICK_ELEMENTS)
+    assert known.much_bytes == math.inf
+    known.learn_much(1000, QUICK_ELEMENTS + 1)
+    known.learn_much(8, 1)
+    assert known.much_bytes == 1000
+    known.learn_much(2000, 1)
+    assert known.much_bytes == 2001
 
 
 @pytest.mark.parametrize(

@@ -288,9 +288,9 @@ class BatchedModel:
         """Return False: a batch waits for others."""
         return False
 
-    def answers_much(self, fetches: Sequence[str]) -> bool:
+    def answers_much(self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str]) -> bool:
         """Tell what is known of the batches before."""
-        return self._model.answers_much(fetches)
+        return self._model.answers_much(feeds, fetches)
 
     def close(self) -> None:
         """Release the model and its queues."""

@@ -210,7 +210,7 @@ class PredictionService:
             inputs = predict.inputs_of(signature, given, len(message))
             fetches = predict.fetches_of(signature, request.output_filter) if at_once else []
             if at_once and not model.is_quick(inputs, fetches):
-                raise MayTakeLongError(is_large=model.answers_much(fetches))
+                raise MayTakeLongError(is_large=model.answers_much(inputs, fetches))
             run = predict.timed(version, name, "Predict", signature_name, deadline.remaining_ms())
             outputs = predict.outputs_of(signature, inputs, run, request.output_filter)
             return self._written((name, version, signature_name), outputs, at_once=at_once)
@@ -225,7 +225,7 @@ class PredictionService:
         """Run a whole signature where that is known to be quick; raise MayTakeLongError otherwise."""
         name, version, signature_name = spec
         if not version.runner.is_quick(feeds, plan.fetches):
-            raise MayTakeLongError(is_large=version.runner.answers_much(plan.fetches))
+            raise MayTakeLongError(is_large=version.runner.answers_much(feeds, plan.fetches))
         run = predict.timed(version, name, "Predict", signature_name, deadline.remaining_ms())
         return self._written(spec, plan.run(feeds, run), at_once=True)
 

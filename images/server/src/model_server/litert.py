@@ -70,7 +70,7 @@ class LiteModel:
         """Return False: an interpreter may be busy."""
         return False
 
-    def answers_much(self, _fetches: Sequence[str]) -> bool:
+    def answers_much(self, _feeds: Mapping[str, NDArray[Any]], _fetches: Sequence[str]) -> bool:
         """Return False: it is not looked at."""
         return False
 

@@ -235,7 +235,7 @@ class App:
             with turn:
                 inputs, is_rows = body.inputs(model, name, plan.dtypes)
             if not (may_take_long or model.is_quick(inputs, plan.fetches)):
-                raise _MayTakeLongError(is_large=model.answers_much(plan.fetches))
+                raise _MayTakeLongError(is_large=model.answers_much(inputs, plan.fetches))
             run = predict.timed(version, request.model, "Predict", name, self._settings.timeout_ms)
             outputs = plan.run({plan.tensors[alias]: value for alias, value in inputs.items()}, run)
         if not may_take_long and grpc_service.are_many(outputs):

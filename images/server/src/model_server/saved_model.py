@@ -72,8 +72,8 @@ class Runner(Protocol):
     def is_quick(self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str]) -> bool:
         """Tell whether a run on these, and writing its outputs, is known to take milliseconds, waiting for nobody."""
 
-    def answers_much(self, fetches: Sequence[str]) -> bool:
-        """Tell whether the last run for the same answered more than an event loop has time to write."""
+    def answers_much(self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str]) -> bool:
+        """Tell whether a run on as much is known to answer more than an event loop has time to write."""
 
     def close(self) -> None:
         """Release what it holds; memory is reused by the next one."""
@@ -95,8 +95,9 @@ class Experience:
     quick_bytes: int = -1
     runs_of_distrust: int = 0
     next_distrust: int = RUNS_OF_DISTRUST
-    # What the last one answered: the next belongs among the large ones, where no small one waits for it.
-    answers_much: bool = False
+    # The fewest bytes that were fed to one that answered much: the next of as many belongs among the large ones, where
+    # no small one waits for it.
+    much_bytes: float = math.inf
     # Whether there was one, and one in its caller's thread: the first ones take as long as the graph is large.
     has_run: bool = False
     is_tried: bool = False
@@ -113,6 +114,13 @@ class Experience:
                 self.runs_of_distrust -= 1
             else:
                 self.quick_bytes = size
+
+    def learn_much(self, size: int, elements: int) -> None:
+        """Remember how much a run on `size` bytes answered."""
+        if elements > QUICK_ELEMENTS:
+            self.much_bytes = min(self.much_bytes, size)
+        elif size >= self.much_bytes:
+            self.much_bytes = size + 1
 
     def _distrust(self, *, answers_much: bool) -> None:
         self.runs_of_distrust = self.next_distrust
@@ -188,10 +196,10 @@ class SavedModel:
         known = self._known.get(hash(tuple(fetches)))
         return known is not None and known.is_tried and not self._first_runs and _bytes(feeds) <= known.quick_bytes
 
-    def answers_much(self, fetches: Sequence[str]) -> bool:
-        """Tell what is known of the last run for the same; see Runner."""
+    def answers_much(self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str]) -> bool:
+        """Tell what is known of runs for the same; see Runner."""
         known = self._known.get(hash(tuple(fetches)))
-        return known is not None and known.answers_much
+        return known is not None and _bytes(feeds) >= known.much_bytes
 
     def close(self) -> None:
         """Release the session; memory is reused by the next one."""
@@ -266,7 +274,7 @@ class SavedModel:
 
     def _learn(self, known: Experience, size: int, nanoseconds: int, elements: int, *, is_here: bool) -> None:
         """Remember what a run took, and answered, unless it was the first of its kind or its graph may do anything."""
-        known.answers_much = elements > QUICK_ELEMENTS
+        known.learn_much(size, elements)
         if not known.has_run:
             known.has_run, known.may_have_callable = True, nanoseconds < CALLABLE_SECONDS * 1e9
         if is_here and not known.is_tried:
