@@ -19,13 +19,13 @@ from model_server import cpus, grpc_health, startup
 from model_server.grpc_calls import Turns, as_bytes
 from model_server.grpc_service import (
     SMALL_BYTES,
-    MayTakeLongError,
     ModelService,
     PredictionService,
     inflated,
     inflated_bytes,
     parsed,
 )
+from model_server.predict import MayTakeLongError
 from serving_codec.status import Code, ServingError
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ from tensorflow_serving.apis import (
 )
 
 from model_server import examples, metrics, model_config, predict, predict_reply
+from model_server.predict import MayTakeLongError
 from model_server.protos import examples_pb2
 from model_server.saved_model import QUICK_ELEMENTS, elements_of
 from serving_codec import fields, tensors
@@ -76,19 +77,6 @@ class Deadline:
 
 
 NO_DEADLINE = Deadline()
-
-
-class MayTakeLongError(Exception):
-    """A call that is not known to be answered within milliseconds; it belongs on a thread.
-
-    One that has run already, and only has to be answered, has a `rest`; one whose answer is or may be large keeps
-    others of its kind waiting, and no small ones.
-    """
-
-    def __init__(self, rest: Callable[[], Buffer] | None = None, *, is_large: bool = False) -> None:
-        super().__init__()
-        self.rest = rest
-        self.is_large = is_large
 
 
 class PredictionService:

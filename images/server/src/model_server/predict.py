@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from model_server.manager import Version
     from model_server.saved_model import Runner
+    from serving_codec.pieces import Buffer
 
     Run = Callable[[Mapping[str, NDArray[Any]], Sequence[str]], list[NDArray[Any]]]
 
@@ -34,6 +35,19 @@ METHODS = (
     "tensorflow/serving/classify",
     "tensorflow/serving/regress",
 )
+
+
+class MayTakeLongError(Exception):
+    """A call that is not known to be answered within milliseconds; it belongs on a thread.
+
+    One that has run already, and only has to be answered, has a `rest`; one whose answer is or may be large keeps
+    others of its kind waiting, and no small ones.
+    """
+
+    def __init__(self, rest: Callable[[], Buffer] | None = None, *, is_large: bool = False) -> None:
+        super().__init__()
+        self.rest = rest
+        self.is_large = is_large
 
 
 @dataclass(frozen=True)

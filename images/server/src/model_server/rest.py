@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 from google.protobuf import json_format
 
 from model_server import examples, grpc_service, metrics, predict
+from model_server.predict import MayTakeLongError
 from model_server.rest_body import Body
 from model_server.saved_model import elements_of
 from serving_codec import json_examples, json_outputs, json_tensors
@@ -69,19 +70,6 @@ class Settings:
     limits: Limits
 
 
-class _MayTakeLongError(Exception):
-    """A request that is not known to be answered within milliseconds; it belongs on a thread of its own.
-
-    One that has run already, and only has to be answered, has a `rest`; one whose answer is or may be large keeps
-    others of its kind waiting, and no small ones.
-    """
-
-    def __init__(self, rest: Callable[[], Buffer] | None = None, *, is_large: bool = False) -> None:
-        super().__init__()
-        self.rest = rest
-        self.is_large = is_large
-
-
 class App:
     """What the front asks (serving_http.messages.Application).
 
@@ -129,7 +117,7 @@ class App:
         if not is_large:
             try:
                 return self._answer(method, target, given, may_take_long=False)
-            except _MayTakeLongError as error:
+            except MayTakeLongError as error:
                 rest, is_large = error.rest, error.is_large
         answer = functools.partial(self._answer, method, target, given, may_take_long=True, rest=rest)
         return self._on_a_thread(self._executor_for(method, target, is_large=is_large), answer)
@@ -154,7 +142,7 @@ class App:
     def _answer(
         self, method: str, target: str, body: Body, *, may_take_long: bool, rest: Callable[[], Buffer] | None = None
     ) -> Reply:
-        """Answer, and count the request and its time; one that may take long and must not raises _MayTakeLongError."""
+        """Answer, and count the request and its time; one that may take long and must not raises MayTakeLongError."""
         start = time.perf_counter_ns()
         model, api, code, counted = "", "", Code.OK, True
         try:
@@ -165,7 +153,7 @@ class App:
             if rest is not None:
                 return Reply(200, rest(), headers=self._cors)
             return Reply(200, self._content(request, body, may_take_long=may_take_long), headers=self._cors)
-        except _MayTakeLongError:
+        except MayTakeLongError:
             counted = False
             raise
         except ServingError as error:
@@ -185,7 +173,7 @@ class App:
 
     def _content(self, request: Request, body: Body, *, may_take_long: bool) -> Buffer:
         if not may_take_long and request.action in {"classify", "regress"}:
-            raise _MayTakeLongError
+            raise MayTakeLongError
         match request.action:
             case "status":
                 return self._status(request)
@@ -217,7 +205,7 @@ class App:
         with self._manager.hold(request.model, request.choice) as version:
             text = self._metadata_texts.get(version.runner)
             if text is None and not may_take_long:
-                raise _MayTakeLongError
+                raise MayTakeLongError
             if text is None:
                 text = self._metadata_texts[version.runner] = _metadata_text(request.model, version)
             return text
@@ -235,11 +223,11 @@ class App:
             with turn:
                 inputs, is_rows = body.inputs(model, name, plan.dtypes)
             if not (may_take_long or model.is_quick(inputs, plan.fetches)):
-                raise _MayTakeLongError(is_large=model.answers_much(inputs, plan.fetches))
+                raise MayTakeLongError(is_large=model.answers_much(inputs, plan.fetches))
             run = predict.timed(version, request.model, "Predict", name, self._settings.timeout_ms)
             outputs = plan.run({plan.tensors[alias]: value for alias, value in inputs.items()}, run)
         if not may_take_long and grpc_service.are_many(outputs):
-            raise _MayTakeLongError(functools.partial(self._written, outputs, is_rows=is_rows), is_large=True)
+            raise MayTakeLongError(functools.partial(self._written, outputs, is_rows=is_rows), is_large=True)
         return self._written(outputs, is_rows=is_rows)
 
     def _written(self, outputs: list[Output], *, is_rows: bool) -> Buffer:
