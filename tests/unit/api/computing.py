@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from model_api import config
 from model_api.errors import NotReadyError, UnavailableError
-from model_api.gateway import Result
 from model_api.knowledge import Known
+from model_api.results import Result
 from model_description.protos import serving_pb2
 from model_description.signature import Signature, TensorSpec
 from serving_codec.status import Code, ServingError

@@ -13,7 +13,7 @@ import pytest
 
 from model_api import answers, config, inputs
 from model_api.errors import InputError, TooSlowError
-from model_api.gateway import Call, Examples, Gateway, Result
+from model_api.gateway import Call, Examples, Gateway
 from model_api.room import NeverFitsError, Room
 from model_description.protos import serving_pb2
 from model_description.signature import TensorSpec
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from model_api.config import Config
     from model_api.knowledge import Known
+    from model_api.results import Result
 
 MOST_BYTES = 8 << 20
 

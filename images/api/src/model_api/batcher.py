@@ -38,7 +38,7 @@ MAXIMUM_EXTRA_CALLS = 40
 class Answered:
     """The outputs (row, ...) of one call, the version that gave them, and what was made of all rows at once.
 
-    `size` is in bytes, as `gateway.Result` has it.
+    `size` is in bytes, as `results.Result` has it.
     """
 
     outputs: Tensors

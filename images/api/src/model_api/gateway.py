@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import orjson
 
-from model_api import answers, inputs
+from model_api import inputs, json_answers, results
 from model_api.batcher import Answered, Batcher, Share
 from model_api.errors import InputError, ModelError, NotReadyError, of_serving, release
 from model_api.knowledge import SMALL_BYTES, Knowledge
-from model_api.room import NeverFitsError, NoRoomError, check_fits
+from model_api.results import TENSOR_BYTES, TEXT_BYTES, Result
+from model_api.room import NeverFitsError, NoRoomError
 from model_description.protos import serving_pb2
-from serving_codec import replies, tensors
+from serving_codec import tensors
 from serving_codec.status import ServingError
 from serving_http.aside import Aside
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -43,13 +42,8 @@ ASIDE_THREADS = 2
 # What is read within a millisecond stays on the event loop; what is read takes up to so many times its size.
 SMALL_BODY_BYTES = 64 << 10
 READING_FACTOR = 24
-# The same of what is written, for one caller and for all of a call at once; JSON takes so many times an output's bytes.
-SMALL_OUTPUT_BYTES, SHARED_OUTPUT_BYTES = 64 << 10, 256 << 10
-WRITING_FACTOR = 8
-# A text takes as long as so many bytes of numbers; so do an output, or an input, by itself, and a class told by name.
-TEXT_BYTES, TENSOR_BYTES, CLASS_BYTES = 16, 128, 48
-# What is made of all rows of a call, for its callers together: more of it is another wish for each, and made for none.
-MOST_SHARED = 2
+# The same of what is written; JSON takes so many times an output's bytes.
+SMALL_OUTPUT_BYTES, WRITING_FACTOR = 64 << 10, 8
 
 
 @dataclass(frozen=True)
@@ -89,18 +83,6 @@ class Examples:
     def kind(self) -> str:
         """Return what those have in common whose answers are of a size."""
         return f"{self.method} {self.signature_name}"
-
-
-@dataclass(frozen=True)
-class Result:
-    """A model's outputs by name, the version that gave them, and about how many bytes of numbers they are as long as.
-
-    A text counts with its bytes, an output with what it costs to begin with, and a list of nothing as one text.
-    """
-
-    outputs: Tensors
-    version: int
-    size: int
 
 
 class Gateway:
@@ -179,9 +161,7 @@ class Gateway:
             known if share.version == known.version else await self.knowledge.of(share.version) for share in shares
         ]
         parts = list(zip(shares, answering, strict=True))
-        listed = 0
-        if top or known.task == "multilabel":
-            listed = sum([_listed_bytes(one, share, top) * (share.end - share.start) for share, one in parts])
+        listed = json_answers.classes_bytes(parts, top)
         most = self.config.max_held_answer_bytes
         if top and listed > most:
             raise InputError(
@@ -189,7 +169,7 @@ class Gateway:
                 "(max_held_answer_bytes): ask about less at once"
             )
         size = listed + sum([share.size for share in shares])
-        return await write_aside(self.aside, size, _written, given, parts, top), shares[-1].version
+        return await write_aside(self.aside, size, json_answers.written, given, parts, top), shares[-1].version
 
     async def _each(self, calls: Sequence[Any]) -> list[Any]:
         if len(calls) == 1:
@@ -328,7 +308,7 @@ class Gateway:
             async with room.expecting(size, deadline - time.monotonic()):
                 reply = await self._servers.call("Predict", message, max(0.001, deadline - time.monotonic()))
                 size = len(reply) + len(call.signature.outputs) * TENSOR_BYTES
-                return self._kept(call, await write_aside(self.aside, size, _result, reply, room.most_bytes))
+                return self._kept(call, await write_aside(self.aside, size, results.read, reply, room.most_bytes))
         except NeverFitsError:
             # The parts that are asked for next take their turns.
             self._row_bytes[call.signature.name] = max(size, room.most_bytes) // call.rows + 1
@@ -352,7 +332,7 @@ class Gateway:
         """Return a result; it is counted, if it is large, for as long as it is used."""
         name, size = call.signature.name, result.size
         if size > SMALL_OUTPUT_BYTES:
-            self._servers.room.keep(_held(result))
+            self._servers.room.keep(results.held(result))
         if size > SMALL_OUTPUT_BYTES or name in self._row_bytes:
             self._row_bytes[name] = size // call.rows
         return result
@@ -387,89 +367,6 @@ async def write_aside(aside: Aside, size: int, function: Callable[..., Written],
     if size <= SMALL_OUTPUT_BYTES:
         return function(*arguments)
     return await aside.run(WRITING_FACTOR * size, function, *arguments)
-
-
-def _written(given: Inputs, shares: Sequence[tuple[Share, Known]], top: int) -> bytes:
-    """Return the answers to a request's inputs in their order; each is written by itself (see json_arrays)."""
-    written = [b""] * given.count
-    for group, (share, known) in zip(given.groups, shares, strict=True):
-        for position, answer in zip(group.positions, _answers(known, share, top), strict=True):
-            written[position] = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
-    return written[0] if given.is_single else b'{"predictions":[%b]}' % b",".join(written)
-
-
-def _listed_bytes(known: Known, share: Share, top: int) -> int:
-    """Return how many bytes the classes take that are told by name of a row."""
-    if (not top and known.task != "multilabel") or known.scores is None:
-        return 0
-    shape = share.whole.outputs[known.scores.name].shape
-    width = shape[-1] if len(shape) > 1 else 1
-    return CLASS_BYTES * (min(top, width) if top else width)
-
-
-def _answers(known: Known, share: Share, top: int) -> Iterable[dict[str, Any]]:
-    """Return what /predict answers to a share's rows; made for all of a small call at once, by the first who asks."""
-    whole, kind = share.whole, (known, top)
-    row_bytes = _listed_bytes(known, share, top) + whole.size // whole.rows
-    if row_bytes * whole.rows > SHARED_OUTPUT_BYTES:
-        return _answers_in_parts(known, share, top, max(1, SHARED_OUTPUT_BYTES // row_bytes))
-    made: list[dict[str, Any]] | None = whole.made.get(kind)
-    if made is None and len(whole.made) < MOST_SHARED:
-        try:
-            made = answers.answers(known, whole.outputs, top)
-        except ModelError:
-            # Perhaps of another's row: each is told of its own.
-            made = []
-        whole.made[kind] = made
-    return made[share.start : share.end] if made else answers.answers(known, share.outputs, top)
-
-
-def _answers_in_parts(known: Known, share: Share, top: int, rows: int) -> Iterator[dict[str, Any]]:
-    """Yield the answers to a share's rows, made of so many at once: they may take ten times what was answered."""
-    own = share.outputs
-    for start in range(0, share.end - share.start, rows):
-        part = {name: values[start : start + rows] for name, values in own.items()}
-        try:
-            made = answers.answers(known, part, top)
-        except ModelError:
-            # Of the whole it says which row it is.
-            answers.answers(known, own, top)
-            raise
-        yield from made
-
-
-def _result(reply: bytes, most_bytes: int) -> Result:
-    if len(reply) <= SMALL_OUTPUT_BYTES:
-        response = serving_pb2.PredictResponse.FromString(reply)
-        packed: dict[str, memoryview] = {}
-    else:
-        response, packed = replies.read(reply)
-        # Before they are read: a number of eight bytes may be one of the reply, and a text of none two.
-        check_fits(sum(map(tensors.claimed_bytes, response.outputs.values())), most_bytes)
-    outputs = {
-        name: tensors.to_numpy(tensor, packed=packed.get(name)) for name, tensor in sorted(response.outputs.items())
-    }
-    size = max(len(reply), sum(map(_bytes_of, outputs.values())))
-    return Result(outputs, response.model_spec.version.value, size)
-
-
-def _bytes_of(value: NDArray[Any]) -> int:
-    """Return what a tensor takes, and to write: of nothing there may be millions of lists."""
-    if not value.size and value.ndim:
-        return TEXT_BYTES * math.prod(value.shape[: value.shape.index(0)])
-    # Of a text an array has but the address.
-    return value.size * tensors.STRING_BYTES if value.dtype == object else value.nbytes
-
-
-def _held(result: Result) -> list[tuple[NDArray[Any], int]]:
-    """Return the arrays of a result with the bytes of each: what numbers do not take of the whole, texts do."""
-    arrays = list(result.outputs.values())
-    sizes = list(map(_bytes_of, arrays))
-    texts = [index for index, array in enumerate(arrays) if array.dtype == object] or [0]
-    rest = (result.size - sum(sizes)) // len(texts)
-    for index in texts[: len(sizes)]:
-        sizes[index] += rest
-    return list(zip(arrays, sizes, strict=True))
 
 
 def _stacked(rows: list[NDArray[Any]]) -> NDArray[Any]:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf import json_format
 
 from model_api.errors import ApiError, UnavailableError
-from model_api.gateway import TENSOR_BYTES, Call, Examples, write_aside
+from model_api.gateway import Call, Examples, write_aside
 from model_api.reply import Reply
+from model_api.results import TENSOR_BYTES
 from model_description import description, dtypes
 from model_description.protos import serving_pb2
 from serving_codec import json_examples, json_numbers, json_tensors
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from model_api.gateway import Gateway, Result
+    from model_api.gateway import Gateway
     from model_api.knowledge import Known
+    from model_api.results import Result
     from model_description.signature import Signature
     from serving_codec.json_numbers import Numbers
     from serving_codec.paths import Request as Target

@@ -25,8 +25,9 @@ from model_api.errors import (
     NotReadyError,
     of_serving,
 )
-from model_api.gateway import TENSOR_BYTES, Call, read_aside, write_aside
+from model_api.gateway import Call, read_aside, write_aside
 from model_api.reply import Reply
+from model_api.results import TENSOR_BYTES
 from model_description.protos import serving_pb2
 from serving_codec.status import Code, ServingError
 
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from model_api.gateway import Gateway, Result
+    from model_api.gateway import Gateway
     from model_api.knowledge import Known
+    from model_api.results import Result
     from model_description.signature import Signature, TensorSpec
     from serving_http.messages import Request
 
